@@ -1,0 +1,102 @@
+"""The GPU chain: facts and rules to counts a rung, one root cause, and the findings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from toolkit.checks import Check, RungRules, check_id, rules
+from toolkit.faults import finding
+from toolkit.model import (
+    RUNGS,
+    CheckResult,
+    Command,
+    Diagnosis,
+    Evidence,
+    Facts,
+    Finding,
+    NotApplicableError,
+    Rung,
+    RungName,
+    UnknownFactError,
+)
+
+UNTESTED = "kit doctor computes nothing yet; kit run workload does"
+
+
+def diagnose(facts: Facts, rungs: Iterable[RungName] = RUNGS) -> Diagnosis:
+    """Return the chain over the given rungs: the first whose count falls, or that has an error, is broken; what stands
+    above it is blocked; its first finding is the root cause. Checks of blocked rungs are skipped, independent ones not.
+    """
+    began = time.perf_counter()
+    wanted = set(rungs)
+    by_rung = {rule.rung: rule for rule in rules()}
+    chain: list[Rung] = []
+    findings: list[Finding] = []
+    checks: list[CheckResult] = []
+    root: str | None = None
+    below: int | None = None
+    for name in (rung for rung in RUNGS if rung in wanted):
+        rule = by_rung.get(name)
+        if rule is None:
+            chain.append(Rung(name, "blocked" if root else "skipped", None, "" if root else UNTESTED))
+            continue
+        results, found = _run(rule, facts, blocked_by=root)
+        checks += results
+        findings += found
+        if root:
+            chain.append(Rung(name, "blocked", None, ""))
+            continue
+        errors = [each for each in found if each.severity == "error"]
+        rung = _count(rule, facts, below, bool(errors))
+        chain.append(rung)
+        if rung.status == "broken":
+            if not errors:
+                errors = [_unexplained(rung, below)]
+                findings += errors
+            root = errors[0].id
+        below = rung.gpus if rung.gpus is not None else below
+    findings.sort(key=lambda each: each.id != root)
+    return Diagnosis(tuple(chain), root, tuple(findings), tuple(checks), time.perf_counter() - began)
+
+
+def _count(rule: RungRules, facts: Facts, below: int | None, has_error: bool) -> Rung:
+    try:
+        gpus, detail = rule.gpus(facts), rule.detail(facts)
+    except NotApplicableError as reason:
+        return Rung(rule.rung, "skipped", None, str(reason))
+    except UnknownFactError as reason:
+        return Rung(rule.rung, "broken" if has_error else "unknown", None, str(reason))
+    fell = gpus == 0 or (below is not None and gpus < below)
+    return Rung(rule.rung, "broken" if fell or has_error else "ok", gpus, detail)
+
+
+def _run(rule: RungRules, facts: Facts, blocked_by: str | None) -> tuple[list[CheckResult], list[Finding]]:
+    results, findings = [], []
+    for check in rule.checks:
+        result, found = _check(check, facts, blocked_by)
+        results.append(result)
+        findings += [found] if found else []
+    return results, findings
+
+
+def _check(check: Check, facts: Facts, blocked_by: str | None) -> tuple[CheckResult, Finding | None]:
+    name = check_id(check)
+    if blocked_by and not getattr(check, "independent", False):
+        return CheckResult(name, "skipped", f"blocked by {blocked_by}"), None
+    try:
+        found = check(facts)
+    except UnknownFactError as reason:
+        return CheckResult(name, "skipped", str(reason)), None
+    except Exception as error:  # a crash of one check is a result, and the others go on
+        return CheckResult(name, "crashed", f"{type(error).__name__}: {error}"), None
+    return CheckResult(name, "found" if found else "ok", found.cause if found else ""), found
+
+
+def _unexplained(rung: Rung, below: int | None) -> Finding:
+    return finding(
+        "gpus-lost",
+        f"{rung.gpus} of {below if below is not None else '?'} GPUs are left on the rung {rung.rung}.",
+        [Command("kit doctor --capture machine.json")],
+        [Evidence(rung.rung, rung.detail)],
+    )

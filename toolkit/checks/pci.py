@@ -1,0 +1,89 @@
+"""Rung pci: is there an NVIDIA GPU on the bus, and is it the host's to use?"""
+
+from __future__ import annotations
+
+from toolkit.faults import finding
+from toolkit.model import Command, Evidence, Facts, Finding, NotApplicableError, PciGpu, Sentence, Unknown, known
+
+BUS = "/sys/bus/pci/devices"
+
+
+def gpus(facts: Facts) -> int:
+    """Return the NVIDIA display and 3D controllers on the bus that this machine may use."""
+    return sum(gpu.config_readable and gpu.driver != "vfio-pci" for gpu in _on_bus(facts))
+
+
+def _on_bus(facts: Facts) -> tuple[PciGpu, ...]:
+    if not isinstance(facts.platform, Unknown) and facts.platform.wsl:
+        raise NotApplicableError("WSL2 gets its GPUs from Windows by /dev/dxg, not by the bus")
+    return known(facts.pci)
+
+
+def detail(facts: Facts) -> str:
+    found = _on_bus(facts)
+    return (
+        ", ".join(f"{gpu.address} [10de:{gpu.device_id}]" for gpu in found)
+        or "no controller of NVIDIA (10de) on the bus"
+    )
+
+
+def no_nvidia_gpu(facts: Facts) -> Finding | None:
+    """An NVIDIA GPU is on the PCI bus"""
+    if _on_bus(facts):
+        return None
+    evidence = [Evidence(BUS, "no device with vendor 0x10de and class 0x03xxxx")]
+    hypervisor = None if isinstance(facts.platform, Unknown) else facts.platform.hypervisor
+    meanwhile = Sentence("Meanwhile kit works on the CPU: kit run workload")
+    if hypervisor is None:
+        reseat = Sentence(
+            "Switch the machine off, reseat the card and its power cables, and look for it in the BIOS setup"
+        )
+        return finding(
+            "no-nvidia-gpu", "No NVIDIA card answers on this machine's PCI bus.", [reseat, meanwhile], evidence
+        )
+    kind = "a virtual machine" if hypervisor == "unnamed" else f"a virtual machine ({hypervisor})"
+    evidence.append(Evidence("/proc/cpuinfo, /sys/class/dmi/id", f"this is {kind}"))
+    return finding(
+        "no-nvidia-gpu",
+        f"This is {kind}, and no NVIDIA card is passed through to it.",
+        [
+            Sentence(
+                "If its host has a GPU: pass it through to this machine (PCI passthrough or vGPU), then start it again"
+            ),
+            Sentence("If it is a cloud machine: choose a type with a GPU"),
+            meanwhile,
+        ],
+        evidence,
+    )
+
+
+def gpu_fell_off_bus(facts: Facts) -> Finding | None:
+    """Every GPU on the bus answers"""
+    lost = [gpu.address for gpu in _on_bus(facts) if not gpu.config_readable]
+    if not lost:
+        return None
+    return finding(
+        "gpu-fell-off-bus",
+        f"{', '.join(lost)} no longer answers: its config space reads all ones.",
+        [
+            Sentence("Switch the machine off and on again (a warm reboot may not do)"),
+            Sentence("If it comes back: check power supply, cables, seating and heat, then the BIOS version"),
+        ],
+        [Evidence(f"{BUS}/{address}/config", "ffffffff") for address in lost],
+    )
+
+
+def gpu_bound_to_vfio(facts: Facts) -> Finding | None:
+    """No GPU is set aside for a virtual machine"""
+    bound = [gpu.address for gpu in _on_bus(facts) if gpu.driver == "vfio-pci"]
+    if not bound or len(bound) < len(_on_bus(facts)):
+        return None
+    return finding(
+        "gpu-bound-to-vfio",
+        f"{', '.join(bound)} is bound to vfio-pci, so that only virtual machines can use it.",
+        [
+            Command("grep -rn vfio /etc/modprobe.d /etc/default/grub"),
+            Sentence("Remove the card's ids from these lines, rebuild the initramfs, reboot"),
+        ],
+        [Evidence(f"{BUS}/{address}/driver", "vfio-pci") for address in bound],
+    )

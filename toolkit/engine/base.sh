@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Makes sure that a base image is in the engine: pulls it, or where no registry answers makes it from Debian's mirror.
+# usage: base.sh debian:bookworm-slim
+set -euo pipefail
+
+image=$1
+[ -x /usr/bin/docker ] && export PATH="/usr/bin:$PATH"
+say() { printf 'base: %s\n' "$*" >&2; }
+
+docker image inspect "$image" >/dev/null 2>&1 && exit 0
+say "pulling $image"
+timeout 60 docker pull -q "$image" >/dev/null 2>&1 && exit 0
+
+case $image in
+  debian:*-slim) suite=${image#debian:} suite=${suite%-slim} ;;
+  *) say "cannot pull $image, and only debian:<suite>-slim can be made from a mirror"; exit 3 ;;
+esac
+[ "$(id -u)" = 0 ] || { say "no registry answers, and making $image needs root; run: sudo make engine"; exit 3; }
+command -v mmdebstrap >/dev/null || {
+  say "no registry answers; installing mmdebstrap to make $image"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap debian-archive-keyring </dev/null >/dev/null
+}
+say "making $image from Debian's mirror"
+# The same reductions as Docker's official slim images: no documentation, manuals or translations.
+# The result is stamped with what it is, so that nobody takes it for the registry's.
+mmdebstrap --quiet --variant=minbase \
+  --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+  --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+  --dpkgopt='path-exclude=/usr/share/info/*' \
+  --aptopt='Acquire::Languages "none"' \
+  "$suite" - \
+  "deb ${KIT_DEBIAN_MIRROR:-http://deb.debian.org/debian} $suite main" \
+  "deb ${KIT_DEBIAN_SECURITY_MIRROR:-http://deb.debian.org/debian-security} $suite-security main" |
+  docker import --change 'CMD ["bash"]' --change "LABEL org.kit.base=mmdebstrap" - "$image" >/dev/null
+say "$image is ready ($(docker image inspect --format '{{.Size}}' "$image" | numfmt --to=si)B)"

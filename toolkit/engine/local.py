@@ -1,0 +1,119 @@
+"""The embedded engine: the same locked packages in an environment of kit's cache, the workload as a child process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Literal
+
+from toolkit import paths
+from toolkit.engine.plan import Exit, OnLine, RunPlan
+from toolkit.model import KitError
+
+SUPPORTED_PYTHON = ((3, 11), (3, 13))  # what the locks are resolved for
+
+
+def environment(lock: Path, on_line: Callable[[str], None]) -> Path:
+    """Return the Python of an environment that holds exactly the lock, made by uv on first use.
+
+    It is kept under kit's cache by the lock's digest, and moved into place whole, so that an interrupted
+    installation is never taken for an environment. Raises KitError with uv's own words where it cannot be made.
+    """
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    home = paths.cache() / "environments" / f"{lock.stem}-{digest}"
+    python = home / "bin/python"
+    if python.exists():
+        return python
+    uv = uv_command()
+    unfinished = home.with_name(f"{home.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    low, high = SUPPORTED_PYTHON
+    wanted = sys.executable if low <= sys.version_info[:2] <= high else f"{high[0]}.{high[1]}"
+    into = str(unfinished / "bin/python")
+    _uv([uv, "venv", "--quiet", "--relocatable", "--python", wanted, str(unfinished)], on_line)
+    _uv([uv, "pip", "install", "--require-hashes", "--compile-bytecode", "--python", into, "-r", str(lock)], on_line)
+    unfinished.rename(home)
+    return python
+
+
+def uv_command() -> str:
+    """Return the uv that was installed with kit."""
+    import uv
+
+    return str(uv.find_uv_bin())
+
+
+def _uv(command: list[str], on_line: Callable[[str], None]) -> None:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    assert process.stdout is not None
+    words = []
+    with process.stdout:
+        for line in process.stdout:
+            words.append(line)
+            on_line(line.rstrip("\n"))
+    if process.wait() != 0:
+        raise KitError(f"uv could not make the local environment:\n{''.join(words[-15:]).rstrip()}")
+
+
+def library_path(python: Path) -> str:
+    """Return the folders of NVIDIA's wheels in an environment, joined for LD_LIBRARY_PATH; empty where there are none."""
+    return ":".join(
+        str(folder) for folder in sorted(python.parent.parent.glob("lib/python3*/site-packages/nvidia/*/lib"))
+    )
+
+
+def run(plan: RunPlan, on_line: OnLine) -> Exit:
+    """Run the plan's command as a child to its end and hand its lines on as they come.
+
+    KeyboardInterrupt asks the child to stop (10 s, then it is killed), hands its last lines on and is raised again.
+    """
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        plan.command,
+        env={**os.environ, **plan.environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # Ctrl-C comes to kit, which stops the child itself
+    )
+    started = time.perf_counter() - began
+    lock = threading.Lock()
+
+    def pump(name: Literal["stdout", "stderr"], pipe: IO[str]) -> None:
+        with pipe:
+            for line in pipe:
+                with lock:
+                    on_line(name, line.rstrip("\n"))
+
+    assert process.stdout is not None
+    assert process.stderr is not None
+    pumps = [
+        threading.Thread(target=pump, args=("stdout", process.stdout), daemon=True),
+        threading.Thread(target=pump, args=("stderr", process.stderr), daemon=True),
+    ]
+    for thread in pumps:
+        thread.start()
+    try:
+        code = process.wait()
+    except BaseException:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+    finally:
+        for thread in pumps:
+            thread.join(5)
+    return Exit(code, code == -signal.SIGKILL, started)

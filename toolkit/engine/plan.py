@@ -1,0 +1,73 @@
+"""What an engine is asked to do, as frozen records computed without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+OnLine = Callable[[Literal["stdout", "stderr"], str], None]
+
+LABEL = "org.kit"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder or file of the host at a path of the container."""
+
+    source: Path
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GpuRequest:
+    """Which GPUs to hand over, and by which of the engine's two ways."""
+
+    way: Literal["cdi", "runtime"]
+    devices: tuple[str, ...]  # ("all",) or indices
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one container may use; memory in bytes."""
+
+    memory_bytes: int
+    pids: int = 4096
+    shm_bytes: int = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """One process to run: in a container where there is an image, else as a child of kit."""
+
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    mounts: tuple[Mount, ...] = ()
+    image: str | None = None
+    user: str = ""
+    gpus: GpuRequest | None = None
+    limits: Limits | None = None
+    devices: tuple[str, ...] = ()  # further device nodes, "host:container:permissions"
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How the process ended."""
+
+    code: int
+    out_of_memory: bool
+    started_seconds: float  # from the order to start until the process ran
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """One call of `docker buildx build`."""
+
+    context: Path
+    arguments: dict[str, str]
+    contexts: dict[str, Path]
+    secrets: dict[str, Path]
+    labels: dict[str, str]

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Finds a container engine that answers, or installs and starts one (Debian and Ubuntu, as root).
+# Idempotent. It adds packages and, only where there is none, /etc/docker/daemon.json; it removes nothing of yours.
+set -euo pipefail
+
+say() { printf 'engine: %s\n' "$*" >&2; }
+die() { say "$1"; exit 3; }
+answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+has_buildx() { docker buildx version >/dev/null 2>&1; }
+
+log=/var/log/kit-dockerd.log
+packages=(docker.io docker-cli docker-buildx containerd runc iptables ca-certificates)
+
+# A client of the wrong age may stand first on PATH without buildx; Debian's own, with the plugin, is in /usr/bin.
+[ -x /usr/bin/docker ] && export PATH="/usr/bin:$PATH"
+
+install_engine() {
+  . /etc/os-release
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq </dev/null || say "apt-get update reported errors; going on with the lists that are here"
+  if [ "$ID" = debian ] && [ "${VERSION_ID%%.*}" -lt 13 ]; then
+    # Bookworm's docker.io 20.10 knows neither CDI nor buildx. Trixie's needs only libc 2.34: take its three
+    # packages, and everything they depend on from the distribution that is here.
+    local work; work=$(mktemp -d); chmod 755 "$work"
+    mkdir -p "$work/lists/partial"
+    local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    echo "deb [signed-by=$keyring] ${KIT_DEBIAN_MIRROR:-http://deb.debian.org/debian} trixie main" >"$work/sources.list"
+    local from=(-o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists")
+    apt-get -qq "${from[@]}" update </dev/null
+    (cd "$work" && apt-get -qq "${from[@]}" download docker.io docker-cli docker-buildx </dev/null)
+    apt-get install -y -qq --no-install-recommends "$work"/*.deb "${packages[@]:3}" </dev/null >/dev/null
+    rm -rf "$work"
+  else
+    [ "$ID" = ubuntu ] && packages=(docker.io docker-buildx containerd runc iptables ca-certificates)
+    apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null >/dev/null
+  fi
+  export PATH="/usr/bin:$PATH"
+  hash -r
+}
+
+write_config() {
+  [ -e /etc/docker/daemon.json ] && return
+  mkdir -p /etc/docker
+  local device mtu=1500
+  device=$(awk '$2 == "00000000" {print $1; exit}' /proc/net/route)
+  [ -n "$device" ] && mtu=$(cat "/sys/class/net/$device/mtu")
+  # A bridge wider than the uplink loses large packets silently.
+  if [ "$mtu" -lt 1500 ]; then mtu=", \"mtu\": $mtu"; else mtu=""; fi
+  printf '{"features": {"cdi": true, "buildkit": true}%s}\n' "$mtu" >/etc/docker/daemon.json
+}
+
+# A pid file whose process is gone, or is another program by now, stops the next daemon: remove such files only.
+drop_stale() {
+  local file pid
+  for file in /run/docker.pid /run/docker/containerd/containerd.pid; do
+    [ -e "$file" ] || continue
+    pid=$(cat "$file" 2>/dev/null || true)
+    case "$(cat "/proc/$pid/comm" 2>/dev/null || true)" in
+      dockerd | containerd) ;;
+      *) rm -f "$file" ;;
+    esac
+  done
+  pgrep -x dockerd >/dev/null || rm -f /run/docker.sock
+}
+
+start_engine() {
+  if [ -d /run/systemd/system ]; then
+    systemctl enable --now docker >&2
+  else
+    drop_stale
+    pgrep -x dockerd >/dev/null || setsid nohup dockerd </dev/null >>"$log" 2>&1 &
+  fi
+  for _ in $(seq 60); do
+    answers && return
+    sleep 0.5
+  done
+  tail -n 15 "$log" >&2 2>/dev/null || true
+  die "dockerd did not answer within 30 s (log: $log)"
+}
+
+if ! answers; then
+  [ "$(id -u)" = 0 ] || die "no Docker engine answers and only root can start one; run: sudo make engine"
+  if ! command -v dockerd >/dev/null || ! has_buildx; then
+    command -v apt-get >/dev/null || die "no Docker engine here and no apt-get; install one: https://docs.docker.com/engine/install/"
+    say "installing the distribution's Docker engine"
+    install_engine
+  fi
+  write_config
+  say "starting dockerd"
+  start_engine
+fi
+has_buildx || die "this Docker client has no buildx; install it: apt-get install docker-buildx (or docker-buildx-plugin from Docker's repository)"
+say "Docker $(docker version --format '{{.Server.Version}}') answers, $(docker buildx version | cut -d' ' -f1,2)"
+
+here=$(dirname "$(readlink -f "$0")")
+exec bash "$here/base.sh" "${1:-debian:bookworm-slim}"

@@ -1,0 +1,59 @@
+"""The machine's kernel, distribution, hypervisor and user."""
+
+from __future__ import annotations
+
+from toolkit.host import Host
+from toolkit.model import Absent, Platform, Unknown, Value
+
+# DMI vendor or product names of virtual machines. Source: systemd, src/basic/virt.c (detect_vm_dmi_vendor).
+HYPERVISORS = {
+    "KVM": "KVM",
+    "QEMU": "QEMU",
+    "Amazon EC2": "Amazon EC2",
+    "Google Compute Engine": "Google Compute Engine",
+    "VMware": "VMware",
+    "VMW": "VMware",
+    "innotek GmbH": "VirtualBox",
+    "VirtualBox": "VirtualBox",
+    "Xen": "Xen",
+    "Bochs": "Bochs",
+    "Parallels": "Parallels",
+    "BHYVE": "bhyve",
+    "Hyper-V": "Hyper-V",
+    "Virtual Machine": "Hyper-V",
+    "Apple Virtualization": "Apple Virtualization",
+}
+
+
+def platform(host: Host) -> Platform | Unknown:
+    """Return the platform; unknown where not even the kernel's release can be read.
+
+    Sample of /etc/os-release: 'ID=ubuntu\\nID_LIKE=debian\\nVERSION_ID="24.04"'.
+    """
+    kernel = host.text("file:/proc/sys/kernel/osrelease")
+    if kernel is None:
+        return Unknown("the kernel's release cannot be read")
+    release = dict(line.split("=", 1) for line in (host.text("file:/etc/os-release") or "").splitlines() if "=" in line)
+    return Platform(
+        kernel=kernel,
+        architecture=host.text("machine:") or "",
+        distribution=release.get("ID", "").strip('"'),
+        distribution_like=tuple(release.get("ID_LIKE", "").strip('"').split()),
+        hypervisor=_hypervisor(host),
+        wsl="microsoft" in kernel.lower(),
+        root=host.text("uid:") == "0",
+        systemd=isinstance(host.ask("list:/run/systemd/system"), Value),
+    )
+
+
+def _hypervisor(host: Host) -> str | None:
+    """Return the hypervisor's name, "unnamed" where only the CPU tells of one, None on a physical machine."""
+    dmi = " ".join(host.text(f"file:/sys/class/dmi/id/{name}") or "" for name in ("sys_vendor", "product_name"))
+    for sign, name in HYPERVISORS.items():
+        if sign in dmi:
+            return name
+    flags = host.ask("first-line:/proc/cpuinfo:flags")
+    if isinstance(flags, Value) and "hypervisor" in str(flags.data).split():
+        # Without DMI tables: Firecracker and other small KVM machines.
+        return "KVM" if isinstance(host.ask("file:/sys/class/dmi/id/sys_vendor"), Absent) else "unnamed"
+    return None

@@ -1,0 +1,68 @@
+"""Captured machines: answers written to a file, redacted, and a machine that answers from such a file."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+from toolkit.host import Host, from_json, to_json
+from toolkit.model import Answer, KitError, NotAsked
+
+SCHEMA = "kit.capture/1"
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+MAC = re.compile(r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b")
+HOME = re.compile(r"/home/[^/\s:\"]+")
+
+
+def write(host: Host, file: Path) -> None:
+    """Write all answers that a host gave, redacted. Raises KitError where the file cannot be written."""
+    document = {"schema": SCHEMA, "answers": to_json(host.answers)}
+    try:
+        file.write_text(json.dumps(redacted(document), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise KitError(f"cannot write the capture {file}: {error.strerror}") from error
+
+
+def replay(file: Path) -> Host:
+    """Return the machine of a capture. A question that it was never asked is unknown, never absent.
+
+    Raises KitError where the file is no capture.
+    """
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise KitError(f"cannot read the capture {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise KitError(f"{file} is no capture of kit doctor: it is not JSON ({error})") from error
+    if not (
+        isinstance(document, dict) and document.get("schema") == SCHEMA and isinstance(document.get("answers"), dict)
+    ):
+        raise KitError(f'{file} is no capture of kit doctor: it lacks "schema": "{SCHEMA}" with answers')
+    answers = document["answers"]
+
+    def answer(key: str) -> Answer:
+        return from_json(answers[key]) if key in answers else NotAsked("not in this capture")
+
+    return Host(answer)
+
+
+def redacted(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document without names of users, hosts and homes, MAC addresses and UUIDs.
+
+    Equal ones are replaced by equal ones, so that relations between answers survive.
+    """
+    text = json.dumps(document)
+    uuids: dict[str, str] = {}
+    text = UUID.sub(lambda match: uuids.setdefault(match[0], f"00000000-0000-0000-0000-{len(uuids):012x}"), text)
+    text = MAC.sub("00:00:00:00:00:00", text)
+    text = HOME.sub("/home/user", text)
+    for name, replacement in ((socket.gethostname(), "host"), (getpass.getuser(), "user")):
+        if len(name) > 2 and name != "root":
+            text = re.sub(rf"\b{re.escape(name)}\b", replacement, text)
+    result: dict[str, Any] = json.loads(text)
+    return result

@@ -1,0 +1,127 @@
+"""Answers from the machine that kit runs on. Every probe has a deadline."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from toolkit.host import Host
+from toolkit.model import Absent, Answer, Failed, NotAsked, Value
+
+DEADLINE_SECONDS = 3.0
+MAX_BYTES = 1 << 20
+
+
+def host(doors: dict[str, Callable[[str], Answer]] | None = None) -> Host:
+    """Return this machine. `doors` answers further schemes (the container engine's), each given the key's rest.
+
+    KIT_SYSROOT names a folder to read files and device nodes under instead of /, for a host mounted into a container.
+    """
+    root = Path(os.environ.get("KIT_SYSROOT") or "/")
+    schemes: dict[str, Callable[[str], Answer]] = {
+        "file": lambda path: _read(_under(root, path)),
+        "first-line": lambda rest: _first_line(root, rest),
+        "hex": lambda path: _hex(_under(root, path)),
+        "list": lambda path: _list(_under(root, path)),
+        "link": lambda path: _link(_under(root, path)),
+        "access": lambda path: _access(_under(root, path)),
+        "env": lambda name: Value(os.environ[name]) if name in os.environ else Absent(),
+        "run": run,
+        "machine": lambda _: Value(platform.machine()),
+        "uid": lambda _: Value(str(os.getuid())),
+        "nvml": lambda _: nvml(),
+        **(doors or {}),
+    }
+
+    def answer(key: str) -> Answer:
+        scheme, _, rest = key.partition(":")
+        if scheme not in schemes:
+            return NotAsked(f"{scheme} was not probed")
+        try:
+            return schemes[scheme](rest)
+        except (FileNotFoundError, NotADirectoryError):
+            return Absent()
+        except OSError as error:
+            return Failed(error.strerror or str(error))
+
+    return Host(answer)
+
+
+def run(command: str) -> Answer:
+    """Return a command's exit code and output as {"code", "stdout", "stderr"}; absent where there is no such program."""
+    try:
+        done = subprocess.run(
+            command.split(),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=DEADLINE_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except subprocess.TimeoutExpired:
+        return Failed(f"no answer within {DEADLINE_SECONDS:g} s")
+    return Value({"code": done.returncode, "stdout": done.stdout[:MAX_BYTES], "stderr": done.stderr[:MAX_BYTES]})
+
+
+def nvml() -> Answer:
+    """Return what NVML says, read in a child that can be killed, since a broken driver may block whoever calls it."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "toolkit.host.nvml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        out, err = child.communicate(timeout=DEADLINE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        try:
+            child.communicate(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            return Failed(
+                f"no answer within {DEADLINE_SECONDS:g} s, and the probe cannot be killed: it hangs in the driver"
+            )
+        return Failed(f"no answer within {DEADLINE_SECONDS:g} s")
+    try:
+        return Value(json.loads(out))
+    except ValueError:
+        return Failed(f"the NVML probe ended with code {child.returncode}: {err.strip()[-300:]}")
+
+
+def _under(root: Path, path: str) -> Path:
+    return root / path.lstrip("/")
+
+
+def _read(path: Path) -> Answer:
+    with path.open("rb") as file:
+        return Value(file.read(MAX_BYTES).decode(errors="replace"))
+
+
+def _first_line(root: Path, rest: str) -> Answer:
+    """Answer `path:prefix` with the file's first line that starts so."""
+    path, _, prefix = rest.rpartition(":")
+    with _under(root, path).open(errors="replace") as file:
+        return next((Value(line.rstrip("\n")) for line in file if line.startswith(prefix)), Absent())
+
+
+def _hex(path: Path) -> Answer:
+    with path.open("rb") as file:
+        return Value(file.read(64).hex())
+
+
+def _list(path: Path) -> Answer:
+    return Value(sorted(entry.name for entry in path.iterdir()))
+
+
+def _link(path: Path) -> Answer:
+    return Value(path.readlink().name) if path.is_symlink() else Absent()
+
+
+def _access(path: Path) -> Answer:
+    if not path.exists():
+        return Absent()
+    return Value("open" if os.access(path, os.R_OK | os.W_OK) else "denied")

@@ -1,0 +1,332 @@
+"""Images: what a variant is, how it is built, and how it is proven before anyone starts it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit import chain, paths, records
+from toolkit.engine import standin
+from toolkit.engine.docker import BuildFailedError, Docker
+from toolkit.engine.local import uv_command
+from toolkit.engine.plan import LABEL, BuildPlan, GpuRequest, Limits, Mount, RunPlan
+from toolkit.facts.inside import parse
+from toolkit.faults import finding
+from toolkit.model import (
+    BuildRecord,
+    Engine,
+    Evidence,
+    Facts,
+    Finding,
+    Inside,
+    KitError,
+    Nvml,
+    Sentence,
+    Unknown,
+    UsageError,
+)
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
+SIMULATED_GPUS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One row of image.toml."""
+
+    repository: str
+    folder: Path
+    name: str
+    tensorflow: str
+    base: str
+    requirements: str
+    lock: str
+
+    @property
+    def tag(self) -> str:
+        return f"{self.repository}:{self.tensorflow}-{self.name}"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.folder / self.lock
+
+
+def variants(image: str = "tensorflow") -> tuple[Variant, ...]:
+    """Return the variants of an image, in the order of its image.toml."""
+    folder = paths.images() / image
+    spec = tomllib.loads((folder / "image.toml").read_text(encoding="utf-8"))
+    return tuple(Variant(spec["repository"], folder, **row) for row in spec["variant"])
+
+
+def variant(name: str) -> Variant:
+    """Return a variant by its name; UsageError with the names that there are."""
+    for each in variants():
+        if each.name == name:
+            return each
+    raise UsageError(f"there is no variant {name!r}; choose from {', '.join(each.name for each in variants())}")
+
+
+def fitting(facts: Facts) -> Variant:
+    """Return the variant for a machine: gpu where GPUs are there and can be handed over, else cpu."""
+    gpu = isinstance(facts.nvml, Nvml) and facts.nvml.gpus and all_gpus(facts.engine)
+    return variant("gpu" if gpu else "cpu")
+
+
+def all_gpus(engine: Engine | Unknown) -> GpuRequest | None:
+    """Return the request for all GPUs in the engine's way, CDI before the nvidia runtime; None where it has neither."""
+    if isinstance(engine, Unknown) or engine.fault:
+        return None
+    if engine.cdi_devices:
+        named = tuple(name for name in engine.cdi_devices if name.isdigit())
+        return GpuRequest("cdi", ("all",) if "all" in engine.cdi_devices else named)
+    return GpuRequest("runtime", ("all",)) if "nvidia" in engine.runtimes else None
+
+
+# --- plan ------------------------------------------------------------------------------------------------------------
+
+
+def inputs_digest(each: Variant) -> str:
+    """Return the digest of everything that an image is made from, 16 hexadecimal digits."""
+    parts = [(each.folder / "Dockerfile").read_bytes(), each.lock_file.read_bytes(), each.base.encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def plan(each: Variant, uv: Path, environment: dict[str, str], ca: Path | None) -> BuildPlan:
+    """Return the build of a variant. `uv` is a folder that holds uv alone, `ca` the CA bundle that downloads need."""
+    lock_digest = hashlib.sha256(each.lock_file.read_bytes()).hexdigest()
+    return BuildPlan(
+        context=each.folder,
+        arguments={
+            "BASE": each.base,
+            "LOCK": each.lock,
+            **{name: environment[name] for name in PROXIES if environment.get(name)},
+        },
+        contexts={"uv": uv},
+        secrets={"ca": ca} if ca else {},
+        labels={
+            f"{LABEL}.image": each.repository,
+            f"{LABEL}.variant": each.name,
+            f"{LABEL}.inputs": inputs_digest(each),
+            f"{LABEL}.lock": f"sha256:{lock_digest}",
+            "org.opencontainers.image.version": each.tensorflow,
+            "org.opencontainers.image.base.name": each.base,
+        },
+    )
+
+
+def ca_bundle(environment: dict[str, str]) -> Path | None:
+    """Return the CA bundle that this machine's downloads use: the environment's, else the system's."""
+    named = (Path(environment[name]) for name in CA_VARIABLES if environment.get(name))
+    return next((path for path in [*named, SYSTEM_CA] if path.is_file()), None)
+
+
+# --- build -----------------------------------------------------------------------------------------------------------
+
+
+def current(engine: Docker, each: Variant) -> bool:
+    """Return whether the engine has this variant as its inputs are now, verified."""
+    image = engine.image(each.tag)
+    return image is not None and (image["Config"].get("Labels") or {}).get(f"{LABEL}.inputs") == inputs_digest(each)
+
+
+def build(engine: Docker, each: Variant, facts: Facts, on_line: Callable[[str], None]) -> BuildRecord:
+    """Build a variant, verify it, and tag it if it is good; what failed is in the record's findings.
+
+    Raises KitError where kit cannot do its work (no BuildKit, no base image to be had).
+    """
+    began = time.perf_counter()
+    log = paths.state() / "builds" / f"{time.strftime('%Y%m%d-%H%M%S')}-{each.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    ensure_base(engine, each, on_line)
+    ca = ca_bundle(dict(os.environ))
+    with log.open("w", encoding="utf-8") as file:
+
+        def keep(line: str) -> None:
+            file.write(line + "\n")
+            on_line(line)
+
+        try:
+            image_id = engine.build(plan(each, _uv_folder(), dict(os.environ), ca), keep)
+        except BuildFailedError:
+            file.flush()
+            return _failed_build(each, log, time.perf_counter() - began)
+    on_line("verifying")
+    known = records.read_json(records.image_record(image_id))
+    findings: tuple[Finding, ...] = ()
+    if known and known.get("verified", {}).get("status") == "passed":
+        verified, versions = known["verified"], known["versions"]
+    else:
+        verified, versions, findings = verify(engine, image_id, each, facts)
+    good = verified["status"] == "passed"
+    image = engine.image(image_id)
+    assert image is not None
+    record = BuildRecord(
+        image=each.repository,
+        tag=each.tag if good else None,
+        image_id=image_id,
+        variant=each.name,
+        versions=versions,
+        size_bytes=image["Size"],
+        seconds=time.perf_counter() - began,
+        cached=_all_cached(log.read_text(encoding="utf-8")),
+        verified=verified,
+        findings=findings,
+        log=str(log),
+    )
+    if good:
+        engine.tag(image_id, each.tag)
+        records.write_json(records.image_record(image_id), asdict(record))
+    return record
+
+
+def ensure_base(engine: Docker, each: Variant, on_line: Callable[[str], None]) -> None:
+    """Make sure that the base image can be had: in the engine, from a registry, or made from Debian's mirror."""
+    if engine.image(each.base) is not None:
+        return
+    script = Path(__file__).parent / "engine/base.sh"
+    done = subprocess.run(["bash", script, each.base], capture_output=True, text=True, check=False)
+    for line in done.stderr.splitlines():
+        on_line(line)
+    if done.returncode != 0:
+        raise KitError(f"the base image {each.base} cannot be had:\n{done.stderr.strip()}")
+
+
+def _uv_folder() -> Path:
+    """Return a folder with nothing but uv in it, since a build context is sent whole."""
+    source = Path(uv_command())
+    folder = paths.cache() / "uv" / hashlib.sha256(str(source.stat()).encode()).hexdigest()[:12]
+    if not (folder / "uv").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, folder / "uv.unfinished")
+        (folder / "uv.unfinished").rename(folder / "uv")
+    return folder
+
+
+def _all_cached(log: str) -> bool:
+    """Return whether every step of the Dockerfile came from the cache. Sample of a line: '#7 CACHED'."""
+    steps = set(re.findall(r"^#(\d+) \[(?!internal)[^\]]*\d+/\d+\] (?:RUN|COPY)", log, re.MULTILINE))
+    return steps <= set(re.findall(r"^#(\d+) CACHED", log, re.MULTILINE))
+
+
+def _failed_build(each: Variant, log: Path, seconds: float) -> BuildRecord:
+    last = useful_lines(log.read_text(encoding="utf-8"))
+    found = finding(
+        "build-failed",
+        f"A step of {each.folder.name}/Dockerfile failed.",
+        [Sentence(f"Read the whole log: {log}")],
+        [Evidence(str(log), line) for line in last],
+    )
+    return BuildRecord(
+        each.repository, None, "", each.name, {}, 0, seconds, False, {"status": "not-built"}, (found,), str(log)
+    )
+
+
+def useful_lines(log: str, count: int = 12) -> list[str]:
+    """Return the last lines of a build log that say why it failed, without buildx's echo of the Dockerfile."""
+    lines = [re.sub(r"^#\d+ (?:[\d.]+ )?", "", line) for line in log.splitlines()]
+    end = next((index for index, line in enumerate(lines) if line.strip() == "------"), len(lines))
+    return [line for line in lines[:end] if line.strip()][-count:]
+
+
+# --- verify ----------------------------------------------------------------------------------------------------------
+
+
+def probe(
+    engine: Docker,
+    image: str,
+    gpus: GpuRequest | None,
+    mounts: tuple[Mount, ...] = (),
+    devices: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Return the `probe` event of workloads/probe in a container of an image.
+
+    Raises KitError with its last lines where it ends without one.
+    """
+    events: list[dict[str, Any]] = []
+    log: list[str] = []
+
+    def on_line(stream: str, line: str) -> None:
+        try:
+            event = json.loads(line) if stream == "stdout" else None
+        except ValueError:
+            event = None
+        if isinstance(event, dict) and event.get("event") == "probe":
+            events.append(event)
+        else:
+            log.append(line)
+
+    workloads = Mount(paths.workloads(), "/workloads")
+    engine.run(
+        RunPlan(
+            command=("python", "/workloads/probe/run.py"),
+            environment={"PYTHONPATH": "/workloads", "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/tmp"},
+            mounts=(workloads, *mounts),
+            image=image,
+            user="1000:1000",
+            gpus=gpus,
+            limits=Limits(memory_bytes=4 << 30),
+            devices=devices,
+            labels={f"{LABEL}.workload": "probe"},
+        ),
+        on_line,
+    )
+    if not events:
+        raise KitError("the probe ended without an answer:\n" + "\n".join(log[-10:]))
+    return events[-1]
+
+
+def verify(
+    engine: Docker, image_id: str, each: Variant, facts: Facts
+) -> tuple[dict[str, Any], dict[str, str | None], tuple[Finding, ...]]:
+    """Start the image as a run would be, and return how it was proven, the versions in it, and what is wrong with it.
+
+    A gpu variant must count every GPU of the machine, simulated ones where there are none; a cpu variant must import.
+    """
+    began = time.perf_counter()
+    real = all_gpus(facts.engine) if isinstance(facts.nvml, Nvml) and facts.nvml.gpus else None
+    gpu_variant = each.name.startswith("gpu")
+    simulated = gpu_variant and real is None
+    expected = 0
+    if gpu_variant:
+        expected = len(facts.nvml.gpus) if real and isinstance(facts.nvml, Nvml) else SIMULATED_GPUS
+    event = probe(
+        engine,
+        image_id,
+        real if gpu_variant else None,
+        standin.mounts() if simulated else (),
+        standin.nodes(expected) if simulated else (),
+    )
+    inside = parse(each.tag, event)
+    findings = _judged(inside, facts, gpu_variant)
+    complete = inside.tensorflow_gpus == expected and inside.tensorflow_error is None
+    verified = {
+        "status": "passed" if complete and not findings else "failed",
+        "gpus": {"expected": expected, "container": inside.cuda_gpus, "tensorflow": inside.tensorflow_gpus},
+        "simulated": simulated,
+        "libraries": {name: error is None for name, error in inside.libraries.items()},
+        "seconds": time.perf_counter() - began,
+    }
+    return verified, inside.versions, findings
+
+
+def _judged(inside: Inside, facts: Facts, gpu_variant: bool) -> tuple[Finding, ...]:
+    """Return the findings of the upper rungs, which are all that an image answers for."""
+    unknown = Unknown("not the image's")
+    alone = Facts(facts.platform, unknown, unknown, unknown, unknown, unknown, unknown, inside)
+    if gpu_variant:
+        return chain.diagnose(alone, ("container", "libraries", "tensorflow")).findings
+    if inside.tensorflow_error:
+        return chain.diagnose(alone, ("tensorflow",)).findings[:1]
+    return ()

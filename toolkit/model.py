@@ -1,0 +1,328 @@
+"""The frozen records that kit's parts hand to each other, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+
+RungName = Literal["pci", "module", "nodes", "nvml", "engine", "container", "libraries", "tensorflow", "compute"]
+RUNGS: tuple[RungName, ...] = (
+    "pci",
+    "module",
+    "nodes",
+    "nvml",
+    "engine",
+    "container",
+    "libraries",
+    "tensorflow",
+    "compute",
+)
+
+Severity = Literal["error", "warning", "info"]
+
+
+class KitError(Exception):
+    """kit could not do its work (exit code 3); the text says why and what to do."""
+
+
+class UsageError(KitError):
+    """What was asked for makes no sense (exit code 2); the text says what would."""
+
+
+# --- answers of a host ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What the host answered: a text, or parsed JSON."""
+
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The host says that there is no such thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The host could not answer; the text is its own."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotAsked:
+    """Nobody asked the host (a question newer than the capture, or a probe that was left out): unknown."""
+
+    reason: str
+
+
+Answer = Value | Absent | Failed | NotAsked
+
+# --- facts ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A fact that could not be established. It is neither healthy nor absent."""
+
+    reason: str
+
+
+class UnknownFactError(Exception):
+    """Raised where a rule needs a fact that is unknown; the text is the reason."""
+
+
+class NotApplicableError(UnknownFactError):
+    """Raised where a rung or rule does not exist on this kind of machine; the text says why."""
+
+
+def known(fact: T | Unknown) -> T:
+    """Return the fact, or raise UnknownFactError with the reason."""
+    if isinstance(fact, Unknown):
+        raise UnknownFactError(fact.reason)
+    return fact
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The machine that everything else stands on."""
+
+    kernel: str
+    architecture: str
+    distribution: str
+    distribution_like: tuple[str, ...]
+    hypervisor: str | None  # None: a physical machine, as far as it tells
+    wsl: bool
+    root: bool
+    systemd: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PciGpu:
+    """One NVIDIA display or 3D controller on the bus."""
+
+    address: str
+    device_id: str
+    driver: str | None
+    config_readable: bool  # False: config space reads all ones, the card no longer answers
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """The nvidia kernel module, as the running kernel has it."""
+
+    loaded: bool
+    version: str | None
+    flavour: Literal["open", "proprietary"] | None
+    gpus: int
+    nouveau_loaded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """NVIDIA's device nodes, and which of them this user may open."""
+
+    gpus: tuple[str, ...]
+    control: bool
+    dxg: bool
+    denied: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NvmlGpu:
+    """One GPU as NVML describes it."""
+
+    index: int
+    name: str
+    uuid: str
+    pci_address: str
+    compute_capability: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nvml:
+    """What the user-space driver says; `error` is NVML's own name for why it says nothing."""
+
+    error: str | None = None
+    library_missing: bool = False
+    driver_version: str | None = None
+    cuda_version: str | None = None
+    gpus: tuple[NvmlGpu, ...] = ()
+
+
+EngineFault = Literal["not-installed", "down", "permission-denied"]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The container engine and what it can hand over."""
+
+    fault: EngineFault | None = None
+    fault_text: str = ""
+    version: str = ""
+    runtimes: tuple[str, ...] = ()
+    cdi_devices: tuple[str, ...] = ()  # device names of kind nvidia.com/gpu, in folders that the daemon reads
+    cdi_enabled: bool = False
+    rootless: bool = False
+    snap: bool = False
+    security: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What the probe saw in one container: the upper rungs."""
+
+    image: str
+    cuda_gpus: int
+    cuda_error: str | None
+    nvml_library: bool
+    libraries: dict[str, str | None]  # soname -> why it does not load, None where it does
+    tensorflow_version: str
+    tensorflow_gpus: int
+    tensorflow_names: tuple[str, ...]
+    tensorflow_cuda_build: bool
+    tensorflow_error: str | None
+    visible_devices: str | None  # CUDA_VISIBLE_DEVICES
+    versions: dict[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that the rules judge; each fact is a value or Unknown."""
+
+    platform: Platform | Unknown
+    pci: tuple[PciGpu, ...] | Unknown
+    module: Module | Unknown
+    nodes: Nodes | Unknown
+    nvml: Nvml | Unknown
+    engine: Engine | Unknown
+    toolkit_installed: bool | Unknown  # nvidia-ctk or nvidia-container-runtime
+    inside: Inside | Unknown
+
+
+# --- judgements ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A step of a fix that a shell runs as it stands."""
+
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A step of a fix that a person does."""
+
+    sentence: str
+
+
+Step = Command | Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was read, and where."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault: its id in the shared vocabulary, why it is here, what shows it and what mends it."""
+
+    id: str
+    severity: Severity
+    title: str
+    cause: str
+    fix: tuple[Step, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """How one check ended: nothing wrong, a finding, not possible, or a crash of the check itself."""
+
+    check: str
+    status: Literal["ok", "found", "skipped", "crashed"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One rung of the GPU chain with the GPUs counted on it."""
+
+    rung: RungName
+    status: Literal["ok", "broken", "blocked", "skipped", "unknown"]
+    gpus: int | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The chain and its root cause: what `kit doctor` reports."""
+
+    chain: tuple[Rung, ...]
+    root_cause: str | None
+    findings: tuple[Finding, ...]
+    checks: tuple[CheckResult, ...]
+    seconds: float
+
+
+# --- builds and runs -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRecord:
+    """One image: what it is and how it was proven. What `kit build` reports."""
+
+    image: str
+    tag: str | None  # None: not verified, so not tagged as good
+    image_id: str
+    variant: str
+    versions: dict[str, str | None]
+    size_bytes: int
+    seconds: float
+    cached: bool
+    verified: dict[str, Any]
+    findings: tuple[Finding, ...] = ()
+    log: str = ""
+
+
+RunStatus = Literal["succeeded", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run: what `kit run` reports and `result.json` holds."""
+
+    run_id: str
+    workload: str
+    engine: str
+    image: str | None
+    gpus: dict[str, int | None]
+    device: str | None
+    results: dict[str, Any]
+    versions: dict[str, str | None]
+    seconds: dict[str, float | None]
+    artifacts: dict[str, str]
+    status: RunStatus
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def document(verb: str, record: Any) -> dict[str, Any]:
+    """Return the JSON document of a record: its fields beside `"schema": "kit.<verb>/1"`."""
+    return {"schema": f"kit.{verb}/1", **asdict(record)}
+
+
+def lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text that hold more than white space."""
+    yield from (line for line in text.splitlines() if line.strip())

@@ -1,0 +1,45 @@
+"""Where kit's own folders and the user's are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _bundled(name: str) -> Path:
+    """Return a top-level folder of the project: beside the package in a checkout, inside it in a wheel."""
+    beside = _PACKAGE.parent / name
+    return beside if (_PACKAGE.parent / "pyproject.toml").exists() else _PACKAGE / "bundled" / name
+
+
+def images() -> Path:
+    return _bundled("images")
+
+
+def workloads() -> Path:
+    return _bundled("workloads")
+
+
+def simgpu() -> Path:
+    return _bundled("tests/simgpu")
+
+
+def _xdg(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / default) / "kit"
+
+
+def cache() -> Path:
+    """Return the folder of what kit can make again: environments, stand-in libraries."""
+    return _xdg("XDG_CACHE_HOME", ".cache")
+
+
+def state() -> Path:
+    """Return the folder of build logs and image records."""
+    return _xdg("XDG_STATE_HOME", ".local/state")
+
+
+def runs() -> Path:
+    """Return the folder of run folders."""
+    return _xdg("XDG_DATA_HOME", ".local/share") / "runs"

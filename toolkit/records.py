@@ -1,0 +1,92 @@
+"""Run folders and image records: names, writing and reading."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from toolkit import paths
+from toolkit.model import KitError
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run's folder: result.json, events.jsonl, log.txt, training.png, and what the workload saves (model.keras)."""
+
+    path: Path
+    events: TextIO = field(repr=False)
+    log: TextIO = field(repr=False)
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    def artifacts(self) -> dict[str, str]:
+        """Return the files of the run by name, with their full paths."""
+        return {file.name: str(file) for file in sorted(self.path.iterdir()) if file.is_file()}
+
+    def close(self, result: dict[str, Any]) -> None:
+        """Write result.json whole or not at all, and end the logs."""
+        self.events.close()
+        self.log.close()
+        write_json(self.path / "result.json", result)
+
+
+def new_run(workload: str, parent: Path | None) -> RunFolder:
+    """Make a run's folder, named by time and workload, under `parent` or kit's own runs.
+
+    Raises KitError where the folder cannot be made.
+    """
+    run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{workload}-{secrets.token_hex(2)}"
+    folder = (parent or paths.runs()).absolute() / run_id
+    try:
+        folder.mkdir(parents=True)
+        give_to_caller(folder)
+        return RunFolder(folder, _open(folder / "events.jsonl"), _open(folder / "log.txt"))
+    except OSError as error:
+        raise KitError(f"cannot make the run folder {folder}: {error.strerror}; choose another with --out") from error
+
+
+def write_json(file: Path, data: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all, owned by the caller."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    unfinished.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    give_to_caller(unfinished)
+    unfinished.replace(file)
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    """Return a JSON file's object, None where there is none or it is not readable as such."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def image_record(image_id: str) -> Path:
+    """Return the file that holds how an image was proven."""
+    return paths.state() / "images" / f"{image_id.removeprefix('sha256:')}.json"
+
+
+def caller() -> tuple[int, int]:
+    """Return the user and group ids of the person who called kit, under sudo too."""
+    return int(os.environ.get("SUDO_UID", os.getuid())), int(os.environ.get("SUDO_GID", os.getgid()))
+
+
+def give_to_caller(path: Path) -> None:
+    """Make a file or folder the caller's, where kit runs by sudo."""
+    if os.getuid() == 0:
+        os.chown(path, *caller())
+
+
+def _open(file: Path) -> TextIO:
+    handle = file.open("w", encoding="utf-8", buffering=1)
+    give_to_caller(file)
+    return handle

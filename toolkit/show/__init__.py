@@ -1,0 +1,1 @@
+"""The only printers: terminal (Rich) and JSON."""

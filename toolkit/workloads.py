@@ -1,0 +1,376 @@
+"""Workloads: what a packaged workload is, how a run of it is planned, executed and recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from toolkit import doctor, paths, records
+from toolkit.engine import local
+from toolkit.engine.docker import Docker, EngineError
+from toolkit.engine.plan import LABEL, Exit, GpuRequest, Limits, Mount, RunPlan
+from toolkit.faults import finding, vocabulary
+from toolkit.images import Variant, all_gpus, build, current, fitting, variant
+from toolkit.model import (
+    BuildRecord,
+    Command,
+    Engine,
+    Evidence,
+    Facts,
+    Finding,
+    Nvml,
+    RunRecord,
+    Sentence,
+    UsageError,
+    document,
+)
+
+Event = dict[str, Any]
+Device = Literal["auto", "cpu", "gpu"]
+EngineChoice = Literal["auto", "docker", "local"]
+
+PHASES = ("import", "data", "compile", "train", "save")
+METRICS = (
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "confusion_matrix",
+    "epochs",
+    "steps",
+    "steps_per_second",
+)
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One folder of workloads/: its workload.toml and where it is."""
+
+    name: str
+    folder: Path
+    title: str
+    entry: str
+    best_accuracy: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked of a run."""
+
+    epochs: int = 30
+    batch_size: int = 10
+    seed: int = 0
+    device: Device = "auto"
+    gpus: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run happens: in a container of an image, or by the Python of a local environment."""
+
+    engine: Docker | None = None
+    image: Variant | None = None
+    python: Path | None = None
+
+
+def workload(name: str) -> Workload:
+    """Return a packaged workload; UsageError with the names that there are."""
+    names = sorted(spec.parent.name for spec in paths.workloads().glob("*/workload.toml"))
+    if name not in names:
+        raise UsageError(f"there is no workload {name!r}; choose from {', '.join(names)}")
+    folder = paths.workloads() / name
+    return Workload(name, folder, **tomllib.loads((folder / "workload.toml").read_text(encoding="utf-8")))
+
+
+# --- plan ------------------------------------------------------------------------------------------------------------
+
+
+def gpu_request(asked: str, facts: Facts, *, in_container: bool) -> GpuRequest | None:
+    """Return the request for `--gpus auto|all|none|N|0,2` on a machine: auto is all where there are any.
+
+    Raises UsageError where the value is none of these, or names GPUs that the machine does not have.
+    """
+    if asked == "none":
+        return None
+    every = all_gpus(facts.engine)
+    there = len(facts.nvml.gpus) if isinstance(facts.nvml, Nvml) else 0
+    if asked == "auto":
+        return every if there else None
+    if asked == "all":
+        wanted = list(range(there))
+        if not there:
+            raise UsageError("--gpus all: this machine has no GPU that its driver can use; kit doctor tells why")
+    elif asked.isdigit():
+        wanted = list(range(int(asked)))
+    elif all(part.isdigit() for part in asked.split(",")):
+        wanted = [int(part) for part in asked.split(",")]
+    else:
+        raise UsageError(f"--gpus {asked}: give auto, all, none, a number of GPUs, or their indices as in 0,2")
+    if any(index >= there for index in wanted):
+        raise UsageError(f"--gpus {asked}: this machine has {there} GPU(s); kit doctor shows them")
+    if not wanted:
+        return None
+    if in_container and every is None:
+        raise UsageError(f"--gpus {asked}: the container engine has no way to hand GPUs over; kit doctor tells why")
+    if every and asked == "all":
+        return every
+    return GpuRequest(every.way if every else "runtime", tuple(str(index) for index in wanted))
+
+
+def plan(
+    work: Workload,
+    options: Options,
+    run_folder: Path,
+    place: Place,
+    gpus: GpuRequest | None,
+    facts: Facts,
+    memory_bytes: int,
+) -> RunPlan:
+    """Return the process of a run at a place; `gpus` are those handed to it."""
+    inside = place.image is not None
+    root, out = ("/workloads", "/out") if inside else (str(work.folder.parent), str(run_folder))
+    arguments = ["--epochs", options.epochs, "--batch-size", options.batch_size, "--seed", options.seed]
+    arguments += ["--device", options.device, "--out", out]
+    command = (str(place.python or "python"), f"{root}/{work.name}/{work.entry}", *map(str, arguments))
+    if place.image is None:
+        return RunPlan(command, {**QUIET, "PYTHONPATH": root, **_local_gpus(place, options.gpus, gpus)})
+    return RunPlan(
+        command=command,
+        environment={**QUIET, "PYTHONPATH": root, "HOME": "/tmp"},
+        mounts=(Mount(work.folder.parent, "/workloads"), Mount(run_folder, "/out", read_only=False)),
+        image=place.image.tag,
+        user=_user(facts),
+        gpus=gpus,
+        limits=Limits(memory_bytes=memory_bytes),
+        labels={f"{LABEL}.workload": work.name, f"{LABEL}.run": run_folder.name},
+    )
+
+
+def _local_gpus(place: Place, asked: str, gpus: GpuRequest | None) -> dict[str, str]:
+    """Return the environment that gives a local process its CUDA libraries, and the chosen GPUs alone."""
+    assert place.python is not None
+    folders = [local.library_path(place.python), os.environ.get("LD_LIBRARY_PATH", "")]
+    environment = {"LD_LIBRARY_PATH": ":".join(filter(None, folders))}
+    if asked not in ("auto", "all"):
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus.devices) if gpus else "-1"
+    return environment
+
+
+def _user(facts: Facts) -> str:
+    """Return the container's uid and gid: the caller's; in a rootless engine 0, which is the caller outside."""
+    if isinstance(facts.engine, Engine) and facts.engine.rootless:
+        return "0:0"
+    uid, gid = records.caller()
+    return f"{uid}:{gid}"
+
+
+def memory_limit(meminfo: str) -> int:
+    """Return three quarters of the machine's memory in bytes. Sample of /proc/meminfo: 'MemTotal: 24617232 kB'."""
+    total_kib = int(meminfo.split("MemTotal:")[1].split(maxsplit=1)[0])
+    return total_kib * 1024 * 3 // 4
+
+
+# --- start -----------------------------------------------------------------------------------------------------------
+
+
+def start(
+    work: Workload,
+    options: Options,
+    choice: EngineChoice,
+    out: Path | None,
+    on_event: Callable[[Event], None],
+    on_progress: Callable[[str], None],
+) -> RunRecord:
+    """Run a workload in the chosen engine, with its image built or its environment installed where that is missing.
+
+    `auto` is Docker where it answers, else the local engine, and then the record's notes say so; `docker` never falls
+    back. Raises EngineError where Docker was asked for and does not answer.
+    """
+    facts = doctor.this_machine()
+    gpus = gpu_request(options.gpus, facts, in_container=False)
+    engine, notes = connect(choice)
+    if engine is None:
+        each = variant("gpu" if gpus and isinstance(facts.nvml, Nvml) and facts.nvml.gpus else "cpu")
+        on_progress(f"local engine: the packages of {each.lock}")
+        python = local.environment(each.lock_file, on_progress)
+        return run(work, options, out, facts, Place(python=python), on_event, notes)
+    each = variant("cpu") if options.gpus == "none" else fitting(facts)
+    if not current(engine, each):
+        on_progress(f"building {each.tag} first: it is missing, or its inputs changed")
+        built = build(engine, each, facts, on_progress)
+        if built.tag is None:
+            return _not_built(work, each, built)
+    return run(work, options, out, facts, Place(engine, each), on_event, notes)
+
+
+def connect(choice: EngineChoice) -> tuple[Docker | None, tuple[str, ...]]:
+    """Return the Docker engine, or None for the local one with the notes that say why and what would give a container."""
+    if choice == "local":
+        return None, ("no container was used: --engine local",)
+    try:
+        return Docker(), ()
+    except EngineError as error:
+        if choice == "docker":
+            raise
+        return None, (f"no container was used: {error}",)
+
+
+def _not_built(work: Workload, each: Variant, built: BuildRecord) -> RunRecord:
+    """Return the record of a run that never started, since its image could not be built or proven."""
+    nothing: dict[str, Any] = dict.fromkeys(METRICS)
+    gpus: dict[str, int | None] = {"host": None, "container": None, "tensorflow": None}
+    seconds: dict[str, float | None] = dict.fromkeys(("total", "start", *PHASES))
+    return RunRecord(
+        "",
+        work.name,
+        "docker",
+        each.tag,
+        gpus,
+        None,
+        nothing,
+        {},
+        seconds,
+        {"log": built.log},
+        "failed",
+        built.findings,
+    )
+
+
+# --- run -------------------------------------------------------------------------------------------------------------
+
+
+def run(
+    work: Workload,
+    options: Options,
+    out: Path | None,
+    facts: Facts,
+    place: Place,
+    on_event: Callable[[Event], None],
+    notes: tuple[str, ...] = (),
+) -> RunRecord:
+    """Run a workload to its end and return its record, which its folder holds too. Ctrl-C ends it as interrupted."""
+    engine = place.engine
+    gpus = gpu_request(options.gpus, facts, in_container=engine is not None)
+    if engine:
+        engine.sweep()
+    folder = records.new_run(work.name, out)
+    events: list[Event] = []
+    log: list[str] = []
+
+    def on_line(stream: str, line: str) -> None:
+        event = _event(line) if stream == "stdout" else None
+        if event is None:
+            log.append(line)
+            folder.log.write(line + "\n")
+            return
+        folder.events.write(line + "\n")
+        events.append(event)
+        on_event(event)
+
+    memory = memory_limit(Path("/proc/meminfo").read_text(encoding="ascii"))
+    order = plan(work, options, folder.path, place, gpus, facts, memory)
+    ended: Exit | None = None
+    began = time.time()
+    try:
+        ended = engine.run(order, on_line) if engine else local.run(order, on_line)
+    except KeyboardInterrupt:
+        pass
+    except BaseException as error:
+        folder.log.write(f"{error}\n")
+        folder.close({"run_id": folder.run_id, "status": "failed", "error": str(error)})
+        raise
+    record = _record(work, folder, events, log, ended, facts, began)
+    record = replace(
+        record, engine="docker" if engine else "local", image=place.image.tag if place.image else None, notes=notes
+    )
+    if any(event["event"] == "epoch" for event in events):
+        _plot(events, folder.path / "training.png")
+    record = replace(record, artifacts={**folder.artifacts(), "result.json": str(folder.path / "result.json")})
+    folder.close(document("run", record))
+    return record
+
+
+def _event(line: str) -> Event | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None
+
+
+def _record(
+    work: Workload,
+    folder: records.RunFolder,
+    events: list[Event],
+    log: list[str],
+    ended: Exit | None,
+    facts: Facts,
+    began: float,
+) -> RunRecord:
+    """Return what the events of a run say, with the findings of one that failed."""
+    by_name = {event["event"]: event for event in events}
+    results = by_name.get("results", {})
+    gpus = by_name.get("gpus", {})
+    seconds = {event["phase"]: event["seconds"] for event in events if event["event"] == "phase"}
+    started = by_name["started"]["time"] - began if "started" in by_name else None
+    succeeded = ended is not None and ended.code == 0 and bool(results)
+    return RunRecord(
+        run_id=folder.run_id,
+        workload=work.name,
+        engine="",
+        image=None,
+        gpus={
+            "host": len(facts.nvml.gpus) if isinstance(facts.nvml, Nvml) else None,
+            "container": gpus.get("container"),
+            "tensorflow": gpus.get("tensorflow"),
+        },
+        device=by_name.get("device", {}).get("device"),
+        results={name: results.get(name) for name in METRICS},
+        versions={name: value for name, value in by_name.get("versions", {}).items() if name not in ("event", "time")},
+        seconds={
+            "total": time.time() - began,
+            "start": started,
+            **{name: seconds.get(name) for name in PHASES},
+        },
+        artifacts={},
+        status="succeeded" if succeeded else "interrupted" if ended is None else "failed",
+        findings=() if succeeded or ended is None else (_failure(by_name, log, ended, folder.path / "log.txt"),),
+    )
+
+
+def _failure(by_name: dict[str, Event], log: list[str], ended: Exit, log_file: Path) -> Finding:
+    """Return why a run failed: the fault that the workload named, lack of memory, or its last words."""
+    if ended.out_of_memory:
+        cause = "The kernel killed the workload: it used more memory than its container may."
+        return finding(
+            "host-out-of-memory", cause, [Sentence("Use a smaller --batch-size, or a machine with more memory")]
+        )
+    evidence = [Evidence(str(log_file), line) for line in log[-8:] if line.strip()]
+    if named := by_name.get("failed"):
+        fault = named["finding"] if named["finding"] in vocabulary() else "workload-failed"
+        return finding(fault, named["cause"], [Command("kit doctor")], evidence)
+    cause = f"The workload ended with exit code {ended.code}."
+    return finding("workload-failed", cause, [Sentence(f"Read its log: {log_file}")], evidence)
+
+
+def _plot(events: list[Event], file: Path) -> None:
+    """Write loss and accuracy by epoch as a picture."""
+    from matplotlib.figure import Figure
+
+    epochs = [event for event in events if event["event"] == "epoch"]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
+            axes.plot([event["epoch"] for event in epochs], [event.get(name) for event in epochs], label=label)
+        axes.set(title=metric, xlabel="epoch")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(file, dpi=120)
+    records.give_to_caller(file)
