@@ -16,7 +16,7 @@ from toolkit.engine import local
 from toolkit.engine.docker import Docker, EngineError
 from toolkit.engine.plan import LABEL, Exit, GpuRequest, Limits, Mount, RunPlan
 from toolkit.faults import finding, vocabulary
-from toolkit.images import Variant, all_gpus, build, current, fitting, variant
+from toolkit.images import Variant, all_gpus, build, current, variant
 from toolkit.model import (
     BuildRecord,
     Command,
@@ -24,6 +24,7 @@ from toolkit.model import (
     Evidence,
     Facts,
     Finding,
+    KitError,
     Nvml,
     RunRecord,
     Sentence,
@@ -92,36 +93,43 @@ def workload(name: str) -> Workload:
 # --- plan ------------------------------------------------------------------------------------------------------------
 
 
-def gpu_request(asked: str, facts: Facts, *, in_container: bool) -> GpuRequest | None:
-    """Return the request for `--gpus auto|all|none|N|0,2` on a machine: auto is all where there are any.
+def chosen_gpus(asked: str, there: int) -> tuple[int, ...]:
+    """Return the indices that `--gpus auto|all|none|N|0,2` means on a machine with so many GPUs.
 
-    Raises UsageError where the value is none of these, or names GPUs that the machine does not have.
+    Raises UsageError where the value is none of these, or asks for GPUs that are not there.
     """
+    if asked == "all" and not there:
+        raise UsageError("--gpus all: this machine has no GPU that its driver can use; kit doctor tells why")
+    if asked in ("auto", "all"):
+        return tuple(range(there))
     if asked == "none":
-        return None
-    every = all_gpus(facts.engine)
-    there = len(facts.nvml.gpus) if isinstance(facts.nvml, Nvml) else 0
-    if asked == "auto":
-        return every if there else None
-    if asked == "all":
-        wanted = list(range(there))
-        if not there:
-            raise UsageError("--gpus all: this machine has no GPU that its driver can use; kit doctor tells why")
-    elif asked.isdigit():
-        wanted = list(range(int(asked)))
-    elif all(part.isdigit() for part in asked.split(",")):
-        wanted = [int(part) for part in asked.split(",")]
-    else:
+        return ()
+    parts = asked.split(",")
+    if not all(part.isdecimal() for part in parts):
         raise UsageError(f"--gpus {asked}: give auto, all, none, a number of GPUs, or their indices as in 0,2")
+    wanted = tuple(sorted({int(part) for part in parts})) if len(parts) > 1 else tuple(range(int(asked)))
     if any(index >= there for index in wanted):
         raise UsageError(f"--gpus {asked}: this machine has {there} GPU(s); kit doctor shows them")
-    if not wanted:
+    return wanted
+
+
+def gpu_request(asked: str, facts: Facts) -> GpuRequest | None:
+    """Return what to ask the engine for; None for no GPU, as `auto` is where the engine cannot hand GPUs over.
+
+    Raises UsageError as chosen_gpus does, KitError where GPUs were asked for that the engine cannot hand over.
+    """
+    wanted = chosen_gpus(asked, host_gpus(facts))
+    every = all_gpus(facts.engine)
+    if not wanted or (every is None and asked == "auto"):
         return None
-    if in_container and every is None:
-        raise UsageError(f"--gpus {asked}: the container engine has no way to hand GPUs over; kit doctor tells why")
-    if every and asked == "all":
-        return every
-    return GpuRequest(every.way if every else "runtime", tuple(str(index) for index in wanted))
+    if every is None:
+        raise KitError(f"--gpus {asked}: the container engine has no way to hand GPUs over; kit doctor tells why")
+    return every if len(wanted) == host_gpus(facts) else GpuRequest(every.way, tuple(map(str, wanted)))
+
+
+def host_gpus(facts: Facts) -> int:
+    """Return the GPUs that the host's driver can use."""
+    return len(facts.nvml.gpus) if isinstance(facts.nvml, Nvml) else 0
 
 
 def plan(
@@ -129,37 +137,36 @@ def plan(
     options: Options,
     run_folder: Path,
     place: Place,
-    gpus: GpuRequest | None,
     facts: Facts,
     memory_bytes: int,
 ) -> RunPlan:
-    """Return the process of a run at a place; `gpus` are those handed to it."""
+    """Return the process of a run at a place, as the caller, with what it may use."""
     inside = place.image is not None
     root, out = ("/workloads", "/out") if inside else (str(work.folder.parent), str(run_folder))
     arguments = ["--epochs", options.epochs, "--batch-size", options.batch_size, "--seed", options.seed]
     arguments += ["--device", options.device, "--out", out]
     command = (str(place.python or "python"), f"{root}/{work.name}/{work.entry}", *map(str, arguments))
     if place.image is None:
-        return RunPlan(command, {**QUIET, "PYTHONPATH": root, **_local_gpus(place, options.gpus, gpus)})
+        assert place.python is not None
+        return RunPlan(command, {**QUIET, "PYTHONPATH": root, **_local_gpus(place.python, options.gpus, facts)})
     return RunPlan(
         command=command,
         environment={**QUIET, "PYTHONPATH": root, "HOME": "/tmp"},
         mounts=(Mount(work.folder.parent, "/workloads"), Mount(run_folder, "/out", read_only=False)),
         image=place.image.tag,
         user=_user(facts),
-        gpus=gpus,
+        gpus=gpu_request(options.gpus, facts),
         limits=Limits(memory_bytes=memory_bytes),
         labels={f"{LABEL}.workload": work.name, f"{LABEL}.run": run_folder.name},
     )
 
 
-def _local_gpus(place: Place, asked: str, gpus: GpuRequest | None) -> dict[str, str]:
+def _local_gpus(python: Path, asked: str, facts: Facts) -> dict[str, str]:
     """Return the environment that gives a local process its CUDA libraries, and the chosen GPUs alone."""
-    assert place.python is not None
-    folders = [local.library_path(place.python), os.environ.get("LD_LIBRARY_PATH", "")]
+    folders = [local.library_path(python), os.environ.get("LD_LIBRARY_PATH", "")]
     environment = {"LD_LIBRARY_PATH": ":".join(filter(None, folders))}
     if asked not in ("auto", "all"):
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus.devices) if gpus else "-1"
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, chosen_gpus(asked, host_gpus(facts)))) or "-1"
     return environment
 
 
@@ -194,14 +201,16 @@ def start(
     back. Raises EngineError where Docker was asked for and does not answer.
     """
     facts = doctor.this_machine()
-    gpus = gpu_request(options.gpus, facts, in_container=False)
+    gpus = chosen_gpus(options.gpus, host_gpus(facts))
+    if options.device == "gpu" and not gpus:
+        raise UsageError("--device gpu: there is no GPU to train on; kit doctor tells why")
     engine, notes = connect(choice)
     if engine is None:
-        each = variant("gpu" if gpus and isinstance(facts.nvml, Nvml) and facts.nvml.gpus else "cpu")
+        each = variant("gpu" if gpus else "cpu")
         on_progress(f"local engine: the packages of {each.lock}")
         python = local.environment(each.lock_file, on_progress)
         return run(work, options, out, facts, Place(python=python), on_event, notes)
-    each = variant("cpu") if options.gpus == "none" else fitting(facts)
+    each = variant("gpu" if gpu_request(options.gpus, facts) else "cpu")
     if not current(engine, each):
         on_progress(f"building {each.tag} first: it is missing, or its inputs changed")
         built = build(engine, each, facts, on_progress)
@@ -257,7 +266,6 @@ def run(
 ) -> RunRecord:
     """Run a workload to its end and return its record, which its folder holds too. Ctrl-C ends it as interrupted."""
     engine = place.engine
-    gpus = gpu_request(options.gpus, facts, in_container=engine is not None)
     if engine:
         engine.sweep()
     folder = records.new_run(work.name, out)
@@ -275,7 +283,7 @@ def run(
         on_event(event)
 
     memory = memory_limit(Path("/proc/meminfo").read_text(encoding="ascii"))
-    order = plan(work, options, folder.path, place, gpus, facts, memory)
+    order = plan(work, options, folder.path, place, facts, memory)
     ended: Exit | None = None
     began = time.time()
     try:
@@ -327,7 +335,7 @@ def _record(
         engine="",
         image=None,
         gpus={
-            "host": len(facts.nvml.gpus) if isinstance(facts.nvml, Nvml) else None,
+            "host": host_gpus(facts) if isinstance(facts.nvml, Nvml) else None,
             "container": gpus.get("container"),
             "tensorflow": gpus.get("tensorflow"),
         },
@@ -352,10 +360,12 @@ def _failure(by_name: dict[str, Event], log: list[str], ended: Exit, log_file: P
         return finding(
             "host-out-of-memory", cause, [Sentence("Use a smaller --batch-size, or a machine with more memory")]
         )
-    evidence = [Evidence(str(log_file), line) for line in log[-8:] if line.strip()]
     if named := by_name.get("failed"):
         fault = named["finding"] if named["finding"] in vocabulary() else "workload-failed"
-        return finding(fault, named["cause"], [Command("kit doctor")], evidence)
+        return finding(
+            fault, named["cause"], [Command("kit doctor")], [Evidence(str(log_file), "the workload's own word")]
+        )
+    evidence = [Evidence(str(log_file), line) for line in log[-8:] if line.strip()]
     cause = f"The workload ended with exit code {ended.code}."
     return finding("workload-failed", cause, [Sentence(f"Read its log: {log_file}")], evidence)
 

@@ -11,7 +11,7 @@ from toolkit import paths
 from toolkit.engine.plan import Mount
 from toolkit.model import KitError
 
-LIBRARIES = {"libcuda.so.1": "libcuda.c", "libnvidia-ml.so.1": "libnvidia-ml.c"}
+LIBRARIES = {"libcuda.so.1": "libcuda.c", "libnvidia-ml.so.1": "libnvidia-ml.c"}  # each with scenario.c
 SYSTEM_FOLDER = "/usr/lib/x86_64-linux-gnu"  # on every linker's default path, where the NVIDIA toolkit mounts its own
 
 
@@ -34,7 +34,7 @@ def compiled() -> Path:
     for name, source in LIBRARIES.items():
         unfinished = folder / f"{name}.unfinished"
         flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-Wl,-soname,{name}"]
-        subprocess.run([compiler, *flags, "-o", unfinished, paths.simgpu() / source, "-ldl"], check=True)
+        subprocess.run([compiler, *flags, "-o", unfinished, paths.simgpu() / source, paths.simgpu() / "scenario.c", "-ldl"], check=True)
         unfinished.rename(folder / name)
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -108,7 +109,7 @@ def _finding(found: Finding, kind: str) -> Panel:
 def building(output: Console) -> Iterator[Callable[[str], None]]:
     """Give a function that shows a build's lines: one live line on a terminal, else only those that name a step."""
     if not output.is_terminal:
-        yield lambda line: output.print(escape(line), style="dim") if _is_step(line) else None
+        yield lambda line: _step(output, line)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=output, transient=True) as progress:
@@ -118,8 +119,11 @@ def building(output: Console) -> Iterator[Callable[[str], None]]:
         )
 
 
-def _is_step(line: str) -> bool:
-    return not line.startswith("#") or "[" in line.split(" ", 2)[1:2] or "] RUN" in line or "] COPY" in line
+def _step(output: Console, line: str) -> None:
+    """Print a line of progress that names a step, on one line. Sample: '#8 [image 2/3] RUN ldconfig'."""
+    line = re.sub(r"^#\d+ (?=\[\S+ \d+/\d+\])", "", line)
+    if line.strip() and not line.startswith("#"):
+        output.print(escape(line[: output.width]), style="dim", no_wrap=True)
 
 
 def built(record: BuildRecord) -> RenderableType:
@@ -162,10 +166,7 @@ def running(output: Console) -> Iterator[tuple[Callable[[dict[str, Any]], None],
     """Give two functions: one shows a run's events (a live bar on a terminal, else a line an epoch), one its progress
     before it starts."""
     if not output.is_terminal:
-        yield (
-            (lambda event: _plain(output, event)),
-            (lambda line: output.print(escape(line), style="dim") if _is_step(line) else None),
-        )
+        yield (lambda event: _plain(output, event)), (lambda line: _step(output, line))
         return
     columns = (
         SpinnerColumn(),

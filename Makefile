@@ -1,0 +1,44 @@
+# What a person does with a checkout of kit. `make help` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test engine base lint images bench clean
+PYTHON ?= python3
+KIT := .venv/bin/kit
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: .venv/kit ## .venv with kit installed in it
+
+.venv/kit: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'kit needs Python 3.11 or newer: make setup PYTHON=python3.12' >&2; exit 3; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/test: .venv/kit
+	.venv/bin/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+run: setup ## run the packaged workload, in a container where an engine answers
+	$(KIT) run workload
+
+test: .venv/test ## run the tests; starts an engine where it can, else skips what needs one
+	@bash tests/run.sh
+
+engine: ## find a container engine, or install and start one (Debian and Ubuntu, as root)
+	@bash toolkit/engine/setup.sh
+
+lint: .venv/test ## format, lint and types
+	.venv/bin/ruff format --check toolkit workloads tests
+	.venv/bin/ruff check toolkit workloads tests
+	.venv/bin/mypy
+	.venv/bin/hadolint images/*/Dockerfile
+
+images: setup ## build and verify every variant of the images
+	$(KIT) build --variant cpu
+	$(KIT) build --variant gpu
+
+clean: ## remove .venv, kit's cache, and the images and containers that kit made; your runs stay
+	@bash toolkit/engine/clean.sh
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
