@@ -23,14 +23,16 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Docker:
-    """Return the Docker engine; skip, or fail where KIT_REQUIRE_ENGINE=1, with the reason."""
+def engine() -> Iterator[Docker]:
+    """Give the Docker engine; skip, or fail where KIT_REQUIRE_ENGINE=1, with the reason."""
     try:
-        return Docker()
+        connection = Docker()
     except EngineError as error:
         if os.environ.get("KIT_REQUIRE_ENGINE") == "1":
             pytest.fail(f"KIT_REQUIRE_ENGINE=1 and no engine: {error}")
         pytest.skip(f"no container engine: {error}")
+    with connection:
+        yield connection
 
 
 def _built(engine: Docker, name: str) -> images.Variant:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from toolkit import chain, images
 from toolkit.engine.docker import Docker, EngineError
+from toolkit.engine.plan import GpuRequest
 from toolkit.facts import collect
 from toolkit.host import Host, capture, live
-from toolkit.model import Absent, Answer, Diagnosis, Engine, Facts, Failed, KitError, NotAsked, Nvml, Value
+from toolkit.model import Absent, Answer, Diagnosis, Facts, Failed, KitError, Nvml, Value
 
 # What kit reads of GET /info; the rest describes the machine's owner rather than the engine.
 INFO = (
@@ -30,14 +31,10 @@ def examine(replay: Path | None = None, capture_to: Path | None = None) -> Diagn
     Raises KitError where the capture cannot be read or written.
     """
     began = time.perf_counter()
-    host = (
-        capture.replay(replay)
-        if replay
-        else live.host({"docker": engine_info, "container": lambda _: NotAsked("no GPU to hand over")})
-    )
+    host = capture.replay(replay) if replay else machine()
     facts = collect(host)
-    if replay is None and _container_makes_sense(facts):
-        host.answers["container:probe"] = probe()
+    if replay is None and (gpus := _gpus_to_hand_over(facts)):
+        host.answers["container:probe"] = probe(gpus)
         facts = collect(host)
     if capture_to:
         capture.write(host, capture_to)
@@ -57,28 +54,26 @@ def machine() -> Host:
 def engine_info(_: str) -> Answer:
     """Return what the Docker engine says of itself, or its fault."""
     try:
-        info = Docker().info()
+        with Docker() as engine:
+            info = engine.info()
     except EngineError as error:
         return Value({"fault": error.fault, "text": str(error)})
     return Value({**{name: info.get(name) for name in INFO}, "Runtimes": sorted(info.get("Runtimes") or {})})
 
 
-def probe() -> Answer:
+def probe(gpus: GpuRequest | None) -> Answer:
     """Return what the newest GPU image sees with all GPUs: {"image", "event"}; absent where it is not built."""
     variant = images.variant("gpu")
     try:
-        engine = Docker()
-        if engine.image(variant.tag) is None:
-            return Absent()
-        event = images.probe(engine, variant.tag, images.all_gpus(this_machine().engine))
+        with Docker() as engine:
+            if engine.image(variant.tag) is None:
+                return Absent()
+            event = images.probe(engine, variant.tag, gpus)
     except KitError as error:
         return Failed(str(error))
     return Value({"image": variant.tag, "event": event})
 
 
-def _container_makes_sense(facts: Facts) -> bool:
-    """Return whether the host has GPUs and the engine a way to hand them over; else the container's rungs are blocked."""
-    engine, nvml = facts.engine, facts.nvml
-    if not isinstance(engine, Engine) or not isinstance(nvml, Nvml):
-        return False
-    return bool(nvml.gpus) and not engine.fault and images.all_gpus(engine) is not None
+def _gpus_to_hand_over(facts: Facts) -> GpuRequest | None:
+    """Return the request for all GPUs, None where the host has none: then the container's rungs are blocked."""
+    return images.all_gpus(facts.engine) if isinstance(facts.nvml, Nvml) and facts.nvml.gpus else None

@@ -40,6 +40,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 SIMULATED_GPUS = 2
+PROBE_SECONDS = 120  # a driver that hangs must not hang kit; importing TensorFlow from a slow disk may take one
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,11 +280,12 @@ def probe(
             limits=Limits(memory_bytes=4 << 30),
             devices=devices,
             labels={f"{LABEL}.workload": "probe"},
+            deadline_seconds=PROBE_SECONDS,
         ),
         on_line,
     )
     if not events:
-        raise KitError("the probe ended without an answer:\n" + "\n".join(log[-10:]))
+        raise KitError(f"the probe ended without an answer within {PROBE_SECONDS} s:\n" + "\n".join(log[-10:]))
     return events[-1]
 
 
@@ -301,13 +303,8 @@ def verify(
     expected = 0
     if gpu_variant:
         expected = len(facts.nvml.gpus) if real and isinstance(facts.nvml, Nvml) else SIMULATED_GPUS
-    event = probe(
-        engine,
-        image_id,
-        real if gpu_variant else None,
-        standin.mounts() if simulated else (),
-        standin.nodes(expected) if simulated else (),
-    )
+    mounts, devices = standin.given(expected) if simulated else ((), ())
+    event = probe(engine, image_id, real if gpu_variant else None, mounts, devices)
     inside = parse(each.tag, event)
     findings = _judged(inside, facts, gpu_variant)
     complete = inside.tensorflow_gpus == expected and inside.tensorflow_error is None

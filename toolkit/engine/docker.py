@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from toolkit.engine.plan import LABEL, BuildPlan, Exit, GpuRequest, OnLine, RunP
 from toolkit.model import EngineFault, KitError
 
 API_SECONDS = 10
+STOP_SECONDS = 10
 
 
 class EngineError(KitError):
@@ -43,6 +46,12 @@ class Docker:
         except Exception as error:
             raise EngineError(*_fault(error)) from error
 
+    def __enter__(self) -> Docker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
     def info(self) -> dict[str, Any]:
         """Return the engine's own description, GET /info of its API."""
         info: dict[str, Any] = self._client.info()
@@ -66,7 +75,7 @@ class Docker:
     def run(self, plan: RunPlan, on_line: OnLine) -> Exit:
         """Run the plan's container to its end, hand its lines on as they come, and leave nothing behind.
 
-        KeyboardInterrupt stops the container (10 s to say goodbye), hands its last lines on and is raised again.
+        KeyboardInterrupt stops the container (STOP_SECONDS to say goodbye), hands its last lines on and is raised again.
         """
         from docker.errors import APIError, ImageNotFound
 
@@ -77,32 +86,31 @@ class Docker:
             raise KitError(f"the image {plan.image} is not in the engine; build it: kit build") from error
         except APIError as error:
             raise KitError(f"the engine refused the container: {error.explanation}") from error
-        try:
+        with ExitStack() as leave:
+            leave.callback(container.remove, force=True, v=True)
             split = _LineSplitter(on_line)
-            stream = container.attach(stream=True, demux=True, logs=True)
+            stream = leave.enter_context(closing(container.attach(stream=True, demux=True, logs=True)))
             try:
                 container.start()
             except APIError as error:
                 raise KitError(f"the engine could not start the container: {error.explanation}") from error
             started = time.perf_counter() - began
+            if plan.deadline_seconds is not None:
+                killer = threading.Timer(plan.deadline_seconds, container.kill)
+                killer.start()
+                leave.callback(killer.cancel)
             try:
                 split.feed(stream)
             except KeyboardInterrupt:
                 # In the background, since its last words must be read while it stops.
-                stopper = subprocess.Popen(
-                    [docker_command(), "stop", "-t", "10", container.id],
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+                stopper = threading.Thread(target=container.stop, kwargs={"timeout": STOP_SECONDS}, daemon=True)
+                stopper.start()
                 split.feed(stream)
-                stopper.wait(API_SECONDS)
+                stopper.join(API_SECONDS)
                 raise
             code = container.wait(timeout=API_SECONDS)["StatusCode"]
             container.reload()
             return Exit(code, bool(container.attrs["State"].get("OOMKilled")), started)
-        finally:
-            container.remove(force=True, v=True)
 
     def sweep(self) -> int:
         """Remove the containers of kits that are gone, killed ones included, and return how many there were."""

@@ -51,6 +51,7 @@ class RunPlan:
     limits: Limits | None = None
     devices: tuple[str, ...] = ()  # further device nodes, "host:container:permissions"
     labels: dict[str, str] = field(default_factory=dict)
+    deadline_seconds: float | None = None  # then the container is killed
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,50 +1,51 @@
-"""The stand-in driver libraries of tests/simgpu, compiled: what proves an image where there is no GPU."""
+"""Simulated GPUs for a container: what proves an image on a machine that has no GPU."""
 
 from __future__ import annotations
 
-import hashlib
-import shutil
+import importlib.util
 import subprocess
-from pathlib import Path
+import sys
+from functools import cache
+from types import ModuleType
 
 from toolkit import paths
 from toolkit.engine.plan import Mount
 from toolkit.model import KitError
 
-LIBRARIES = {"libcuda.so.1": "libcuda.c", "libnvidia-ml.so.1": "libnvidia-ml.c"}  # each with scenario.c
-SYSTEM_FOLDER = "/usr/lib/x86_64-linux-gnu"  # on every linker's default path, where the NVIDIA toolkit mounts its own
 
+def given(gpus: int) -> tuple[tuple[Mount, ...], tuple[str, ...]]:
+    """Return the mounts and device nodes that give a container so many simulated A100s: the stand-in driver libraries
+    where the NVIDIA toolkit puts the real ones, their scenario, and null devices under NVIDIA's names.
 
-def compiled() -> Path:
-    """Return the folder that holds the two libraries, compiled on first use and after each change.
-
-    Raises KitError where there is no C compiler.
+    Raises KitError where they cannot be compiled.
     """
-    sources = sorted([*paths.simgpu().glob("*.c"), *paths.simgpu().glob("*.h")])
-    digest = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:12]
-    folder = paths.cache() / "simgpu" / digest
-    if all((folder / name).exists() for name in LIBRARIES):
-        return folder
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        raise KitError(
-            "no GPU here to prove the image with, and no C compiler to make a simulated one: apt-get install gcc"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, source in LIBRARIES.items():
-        unfinished = folder / f"{name}.unfinished"
-        flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-Wl,-soname,{name}"]
-        subprocess.run([compiler, *flags, "-o", unfinished, paths.simgpu() / source, paths.simgpu() / "scenario.c", "-ldl"], check=True)
-        unfinished.rename(folder / name)
-    return folder
+    simgpu = _machine_module()
+    machine = simgpu.Machine(gpus=(simgpu.A100,) * gpus)
+    folder = paths.cache() / "simgpu"
+    try:
+        libraries = simgpu.compile(folder)
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        detail = getattr(error, "stdout", None) or "no C compiler; install one: apt-get install gcc"
+        raise KitError(f"there is no GPU here to prove the image with, nor a simulated one: {detail}") from error
+    scenario = folder / f"{gpus}-gpus.conf"
+    scenario.write_text(simgpu.scenario_text(machine), encoding="utf-8")
+    mounts = (
+        Mount(libraries.cuda, f"{simgpu.LIBRARY_FOLDER}/libcuda.so.1"),
+        Mount(libraries.nvml, f"{simgpu.LIBRARY_FOLDER}/libnvidia-ml.so.1"),
+        Mount(scenario, "/etc/simgpu.conf"),
+    )
+    nodes = ("nvidiactl", *(f"nvidia{row}" for row in range(gpus)))
+    return mounts, tuple(f"/dev/null:/dev/{name}:rwm" for name in nodes)
 
 
-def mounts() -> tuple[Mount, ...]:
-    """Return the mounts that give a container the stand-in libraries, where the real ones would be."""
-    folder = compiled()
-    return tuple(Mount(folder / name, f"{SYSTEM_FOLDER}/{name}") for name in LIBRARIES)
-
-
-def nodes(gpus: int) -> tuple[str, ...]:
-    """Return the device nodes of so many simulated GPUs: the null device under NVIDIA's names."""
-    return tuple(f"/dev/null:/dev/nvidia{index}:rwm" for index in range(gpus))
+@cache
+def _machine_module() -> ModuleType:
+    """Return tests/simgpu/machine.py, which is no part of the toolkit's own package."""
+    file = paths.simgpu() / "machine.py"
+    spec = importlib.util.spec_from_file_location("kit_simgpu", file)
+    if spec is None or spec.loader is None or not file.exists():
+        raise KitError(f"the simulated GPU's sources are not in {file.parent}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module

@@ -60,4 +60,4 @@ def from_json(encoded: Any) -> Answer:
             return Absent()
         case {"error": str(text)}:
             return Failed(text)
-    return NotAsked("the capture's answer is not readable")
+    return NotAsked("the capture has no readable answer")

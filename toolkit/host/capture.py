@@ -33,22 +33,34 @@ def replay(file: Path) -> Host:
 
     Raises KitError where the file is no capture.
     """
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise KitError(f"cannot read the capture {file}: {error.strerror}") from error
-    except ValueError as error:
-        raise KitError(f"{file} is no capture of kit doctor: it is not JSON ({error})") from error
-    if not (
-        isinstance(document, dict) and document.get("schema") == SCHEMA and isinstance(document.get("answers"), dict)
-    ):
-        raise KitError(f'{file} is no capture of kit doctor: it lacks "schema": "{SCHEMA}" with answers')
-    answers = document["answers"]
+    answers = read(file)["answers"]
 
     def answer(key: str) -> Answer:
         return from_json(answers[key]) if key in answers else NotAsked("not in this capture")
 
     return Host(answer)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return a capture's document; one that `extends` another file beside it has that one's answers with its own over them.
+
+    A composed answer of null takes the other's away, so that it is unknown. Raises KitError where the file is no capture.
+    """
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise KitError(f"cannot read the capture {file}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise KitError(f"{file} is no capture of kit doctor: it is not JSON ({error})") from error
+    if not (
+        isinstance(document, dict) and document.get("schema") == SCHEMA and isinstance(document.get("answers"), dict)
+    ):
+        raise KitError(f'{file} is no capture of kit doctor: it lacks "schema": "{SCHEMA}" with answers')
+    if (base := document.get("extends")) is not None:
+        if base != Path(str(base)).name or base == file.name:
+            raise KitError(f"{file} extends {base}: give the name of another file beside it")
+        document["answers"] = {**read(file.with_name(base))["answers"], **document["answers"]}
+    return document
 
 
 def redacted(document: dict[str, Any]) -> dict[str, Any]:
