@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,8 @@ class Docker:
         with ExitStack() as leave:
             leave.callback(container.remove, force=True, v=True)
             split = _LineSplitter(on_line)
-            stream = leave.enter_context(closing(container.attach(stream=True, demux=True, logs=True)))
+            stream = container.attach(stream=True, demux=True, logs=True)
+            leave.callback(stream._response.close)  # docker-py's own stream.close() leaves the response's socket open
             try:
                 container.start()
             except APIError as error:

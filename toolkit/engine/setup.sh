@@ -49,18 +49,13 @@ write_config() {
   printf '{"features": {"cdi": true, "buildkit": true}%s}\n' "$mtu" >/etc/docker/daemon.json
 }
 
-# A pid file whose process is gone, or is another program by now, stops the next daemon: remove such files only.
+# A process of this name that is not a zombie: a killed daemon may stay one for as long as nobody reaps it.
+runs() { pgrep -x --runstates D,R,S "$1" >/dev/null; }
+
+# The files of a dead daemon stop the next one, when their process id is another program's by now.
 drop_stale() {
-  local file pid
-  for file in /run/docker.pid /run/docker/containerd/containerd.pid; do
-    [ -e "$file" ] || continue
-    pid=$(cat "$file" 2>/dev/null || true)
-    case "$(cat "/proc/$pid/comm" 2>/dev/null || true)" in
-      dockerd | containerd) ;;
-      *) rm -f "$file" ;;
-    esac
-  done
-  pgrep -x dockerd >/dev/null || rm -f /run/docker.sock
+  runs dockerd || rm -f /run/docker.pid /run/docker.sock
+  runs containerd || rm -f /run/docker/containerd/containerd.pid
 }
 
 start_engine() {
@@ -68,7 +63,9 @@ start_engine() {
     systemctl enable --now docker >&2
   else
     drop_stale
-    pgrep -x dockerd >/dev/null || setsid nohup dockerd </dev/null >>"$log" 2>&1 &
+    if ! runs dockerd; then
+      setsid nohup dockerd </dev/null >>"$log" 2>&1 &
+    fi
   fi
   for _ in $(seq 60); do
     answers && return
