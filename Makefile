@@ -1,6 +1,6 @@
 # What a person does with a checkout of kit. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test engine base lint images bench clean
+.PHONY: help setup run test engine lint images pictures clean
 PYTHON ?= python3
 KIT := .venv/bin/kit
 
@@ -37,6 +37,9 @@ lint: .venv/test ## format, lint and types
 images: setup ## build and verify every variant of the images
 	$(KIT) build --variant cpu
 	$(KIT) build --variant gpu
+
+pictures: setup ## draw the README's pictures from real output
+	PYTHONPATH=. .venv/bin/python tests/pictures.py
 
 clean: ## remove .venv, kit's cache, and the images and containers that kit made; your runs stay
 	@bash toolkit/engine/clean.sh

@@ -89,7 +89,7 @@ def checks_list(rows: Iterable[tuple[str, str, str]]) -> Table:
 
 def _finding(found: Finding, kind: str) -> Panel:
     """Return a finding as a box: cause, what was seen, what to do. Commands stand alone, to be copied."""
-    lines = [escape(found.cause)]
+    lines = [f"[bold]{escape(found.title)}[/]", escape(found.cause)]
     lines += [f"[dim]seen  {escape(each.what)}  ({escape(each.where)})[/]" for each in found.evidence]
     for step in found.fix:
         lines.append(
@@ -98,7 +98,7 @@ def _finding(found: Finding, kind: str) -> Panel:
             else f"[bold]do[/]    {escape(step.sentence)}"
         )
     colour = COLOURS[found.severity]
-    title = f"[bold {colour}]{kind}[/]: [bold]{found.id}[/]  {escape(found.title)}"
+    title = f"[bold {colour}]{kind}[/]: [bold]{found.id}[/]"
     return Panel("\n".join(lines), title=title, title_align="left", border_style=colour, padding=(0, 1))
 
 
