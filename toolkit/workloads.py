@@ -205,6 +205,8 @@ def start(
     if options.device == "gpu" and not gpus:
         raise UsageError("--device gpu: there is no GPU to train on; kit doctor tells why")
     engine, notes = connect(choice)
+    for note in notes:
+        on_progress(note)
     if engine is None:
         each = variant("gpu" if gpus else "cpu")
         on_progress(f"local engine: the packages of {each.lock}")
@@ -294,13 +296,12 @@ def run(
         folder.log.write(f"{error}\n")
         folder.close({"run_id": folder.run_id, "status": "failed", "error": str(error)})
         raise
-    record = _record(work, folder, events, log, ended, facts, began)
-    record = replace(
-        record, engine="docker" if engine else "local", image=place.image.tag if place.image else None, notes=notes
-    )
+    record = _record(work, folder, place, facts, Outcome(events, log, ended, began, time.time()))
     if any(event["event"] == "epoch" for event in events):
         _plot(events, folder.path / "training.png")
-    record = replace(record, artifacts={**folder.artifacts(), "result.json": str(folder.path / "result.json")})
+    record = replace(
+        record, notes=notes, artifacts={**folder.artifacts(), "result.json": str(folder.path / "result.json")}
+    )
     folder.close(document("run", record))
     return record
 
@@ -313,43 +314,49 @@ def _event(line: str) -> Event | None:
     return event if isinstance(event, dict) and "event" in event else None
 
 
-def _record(
-    work: Workload,
-    folder: records.RunFolder,
-    events: list[Event],
-    log: list[str],
-    ended: Exit | None,
-    facts: Facts,
-    began: float,
-) -> RunRecord:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run said and how it ended; `ended` is None where it was interrupted, times are seconds since 1970."""
+
+    events: list[Event]
+    log: list[str]
+    ended: Exit | None
+    began: float
+    over: float
+
+
+def _record(work: Workload, folder: records.RunFolder, place: Place, facts: Facts, outcome: Outcome) -> RunRecord:
     """Return what the events of a run say, with the findings of one that failed."""
+    events, ended = outcome.events, outcome.ended
     by_name = {event["event"]: event for event in events}
     results = by_name.get("results", {})
     gpus = by_name.get("gpus", {})
     seconds = {event["phase"]: event["seconds"] for event in events if event["event"] == "phase"}
-    started = by_name["started"]["time"] - began if "started" in by_name else None
+    started = by_name["started"]["time"] - outcome.began if "started" in by_name else None
     succeeded = ended is not None and ended.code == 0 and bool(results)
     return RunRecord(
         run_id=folder.run_id,
         workload=work.name,
-        engine="",
-        image=None,
+        engine="docker" if place.engine else "local",
+        image=place.image.tag if place.image else None,
         gpus={
             "host": host_gpus(facts) if isinstance(facts.nvml, Nvml) else None,
-            "container": gpus.get("container"),
+            "container": gpus.get("container") if place.engine else None,
             "tensorflow": gpus.get("tensorflow"),
         },
         device=by_name.get("device", {}).get("device"),
         results={name: results.get(name) for name in METRICS},
         versions={name: value for name, value in by_name.get("versions", {}).items() if name not in ("event", "time")},
         seconds={
-            "total": time.time() - began,
+            "total": outcome.over - outcome.began,
             "start": started,
             **{name: seconds.get(name) for name in PHASES},
         },
         artifacts={},
         status="succeeded" if succeeded else "interrupted" if ended is None else "failed",
-        findings=() if succeeded or ended is None else (_failure(by_name, log, ended, folder.path / "log.txt"),),
+        findings=()
+        if succeeded or ended is None
+        else (_failure(by_name, outcome.log, ended, folder.path / "log.txt"),),
     )
 
 

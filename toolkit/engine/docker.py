@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -35,15 +36,18 @@ class Docker:
         """Connect, or raise EngineError with the fault: not-installed, down or permission-denied."""
         import docker
         from docker.context import ContextAPI
+        from docker.errors import DockerException
 
         try:
-            if os.environ.get("DOCKER_HOST"):
+            if named := os.environ.get("DOCKER_HOST"):
+                _knock(named)
                 self._client = docker.from_env(timeout=API_SECONDS)
             else:
                 context = ContextAPI.get_current_context()
+                _knock(context.Host)
                 self._client = docker.DockerClient(base_url=context.Host, tls=context.TLSConfig, timeout=API_SECONDS)
             self._client.ping()
-        except Exception as error:
+        except (DockerException, OSError) as error:
             raise EngineError(*_fault(error)) from error
 
     def __enter__(self) -> Docker:
@@ -259,15 +263,18 @@ def _process_start(pid: int) -> str | None:
         return None
 
 
+def _knock(url: str) -> None:
+    """Open and close an engine's Unix socket, so that its own error tells why it cannot be used; docker-py wraps it in
+    three others and leaves its socket open."""
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(API_SECONDS)
+            knocking.connect(url.removeprefix("unix://"))
+
+
 def _fault(error: Exception) -> tuple[EngineFault, str]:
     """Return which fault a failed connection shows, and a text that names what to do."""
-    causes = []
-    cause: BaseException | None = error
-    while cause is not None:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    texts = " ".join(str(cause) for cause in causes)
-    if "PermissionError" in texts or "Permission denied" in texts:
+    if isinstance(error, PermissionError):
         return "permission-denied", "this user may not use the Docker socket; run: sudo usermod -aG docker $USER"
     if not shutil.which("docker") and not shutil.which("dockerd"):
         return "not-installed", "no Docker engine is installed; run: sudo make engine"

@@ -221,7 +221,7 @@ def ran(record: RunRecord, best_accuracy: float | None) -> RenderableType:
         parts.append(f"[bold red]{record.status}[/]")
         parts += [_finding(found, found.severity.capitalize()) for found in record.findings]
     where = f"in {record.image}" if record.image else "without a container"
-    counts = "  →  ".join(f"{rung} {'?' if count is None else count}" for rung, count in record.gpus.items())
+    counts = "  →  ".join(f"{rung} {count}" for rung, count in record.gpus.items() if count is not None)
     table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_row("[dim]GPUs[/]", f"{counts}   [dim]trained on[/] {record.device or 'nothing'}, {where}")
     phases = "  ".join(f"{name} {value:.2f}" for name, value in record.seconds.items() if value is not None)
