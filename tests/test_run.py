@@ -76,6 +76,17 @@ def test_packaged_workload_in_a_container(cpu_image: images.Variant, engine: Doc
 
 @pytest.mark.engine
 @pytest.mark.image
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as sudo does")
+def test_under_sudo_everything_is_the_callers(cpu_image: images.Variant, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "runs"
+    record = run_workload("--gpus", "none", "--epochs", "1", out=out, SUDO_UID="4242", SUDO_GID="4243")
+    assert record["status"] == "succeeded"
+    made = [tmp_path / "new", out, out / record["run_id"], *map(Path, record["artifacts"].values())]
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(4242, 4243)}
+
+
+@pytest.mark.engine
+@pytest.mark.image
 def test_a_seed_repeats_the_run_exactly(cpu_image: images.Variant, tmp_path: Path) -> None:
     first, again, other = (
         run_workload("--gpus", "none", "--epochs", "2", "--seed", seed, out=tmp_path)["results"] for seed in "778"

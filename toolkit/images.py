@@ -148,8 +148,7 @@ def build(engine: Docker, each: Variant, facts: Facts, on_line: Callable[[str], 
     Raises KitError where kit cannot do its work (no BuildKit, no base image to be had).
     """
     began = time.perf_counter()
-    log = paths.state() / "builds" / f"{time.strftime('%Y%m%d-%H%M%S')}-{each.name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log = paths.make(paths.state() / "builds") / f"{time.strftime('%Y%m%d-%H%M%S')}-{each.name}.log"
     ensure_base(engine, each, on_line)
     ca = ca_bundle(dict(os.environ))
     with log.open("w", encoding="utf-8") as file:
@@ -209,7 +208,7 @@ def _uv_folder() -> Path:
     source = Path(uv_command())
     folder = paths.cache() / "uv" / hashlib.sha256(str(source.stat()).encode()).hexdigest()[:12]
     if not (folder / "uv").exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        paths.make(folder)
         shutil.copy2(source, folder / "uv.unfinished")
         (folder / "uv.unfinished").rename(folder / "uv")
     return folder

@@ -43,3 +43,23 @@ def state() -> Path:
 def runs() -> Path:
     """Return the folder of run folders."""
     return _xdg("XDG_DATA_HOME", ".local/share") / "runs"
+
+
+def make(folder: Path) -> Path:
+    """Make a folder with those above it, each new one the caller's, and return it."""
+    if not folder.is_dir():
+        make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        give_to_caller(folder)
+    return folder
+
+
+def caller() -> tuple[int, int]:
+    """Return the user and group ids of the person who called kit, under sudo too."""
+    return int(os.environ.get("SUDO_UID", os.getuid())), int(os.environ.get("SUDO_GID", os.getgid()))
+
+
+def give_to_caller(path: Path) -> None:
+    """Make a file or folder the caller's, where kit runs by sudo."""
+    if os.getuid() == 0:
+        os.chown(path, *caller())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -45,8 +44,7 @@ def new_run(workload: str, parent: Path | None) -> RunFolder:
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{workload}-{secrets.token_hex(2)}"
     folder = (parent or paths.runs()).absolute() / run_id
     try:
-        folder.mkdir(parents=True)
-        give_to_caller(folder)
+        paths.make(folder)
         return RunFolder(folder, _open(folder / "events.jsonl"), _open(folder / "log.txt"))
     except OSError as error:
         raise KitError(f"cannot make the run folder {folder}: {error.strerror}; choose another with --out") from error
@@ -54,10 +52,10 @@ def new_run(workload: str, parent: Path | None) -> RunFolder:
 
 def write_json(file: Path, data: dict[str, Any]) -> None:
     """Write a JSON file whole or not at all, owned by the caller."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    paths.make(file.parent)
     unfinished = file.with_name(f".{file.name}.unfinished")
     unfinished.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    give_to_caller(unfinished)
+    paths.give_to_caller(unfinished)
     unfinished.replace(file)
 
 
@@ -75,18 +73,7 @@ def image_record(image_id: str) -> Path:
     return paths.state() / "images" / f"{image_id.removeprefix('sha256:')}.json"
 
 
-def caller() -> tuple[int, int]:
-    """Return the user and group ids of the person who called kit, under sudo too."""
-    return int(os.environ.get("SUDO_UID", os.getuid())), int(os.environ.get("SUDO_GID", os.getgid()))
-
-
-def give_to_caller(path: Path) -> None:
-    """Make a file or folder the caller's, where kit runs by sudo."""
-    if os.getuid() == 0:
-        os.chown(path, *caller())
-
-
 def _open(file: Path) -> TextIO:
     handle = file.open("w", encoding="utf-8", buffering=1)
-    give_to_caller(file)
+    paths.give_to_caller(file)
     return handle

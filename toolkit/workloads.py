@@ -174,7 +174,7 @@ def _user(facts: Facts) -> str:
     """Return the container's uid and gid: the caller's; in a rootless engine 0, which is the caller outside."""
     if isinstance(facts.engine, Engine) and facts.engine.rootless:
         return "0:0"
-    uid, gid = records.caller()
+    uid, gid = paths.caller()
     return f"{uid}:{gid}"
 
 
@@ -390,4 +390,4 @@ def _plot(events: list[Event], file: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend()
     figure.savefig(file, dpi=120)
-    records.give_to_caller(file)
+    paths.give_to_caller(file)

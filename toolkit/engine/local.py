@@ -28,7 +28,7 @@ def environment(lock: Path, on_line: Callable[[str], None]) -> Path:
     installation is never taken for an environment. Raises KitError with uv's own words where it cannot be made.
     """
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
-    home = paths.cache() / "environments" / f"{lock.stem}-{digest}"
+    home = paths.make(paths.cache() / "environments") / f"{lock.stem}-{digest}"
     python = home / "bin/python"
     if python.exists():
         return python

@@ -21,7 +21,7 @@ def given(gpus: int) -> tuple[tuple[Mount, ...], tuple[str, ...]]:
     """
     simgpu = _machine_module()
     machine = simgpu.Machine(gpus=(simgpu.A100,) * gpus)
-    folder = paths.cache() / "simgpu"
+    folder = paths.make(paths.cache() / "simgpu")
     try:
         libraries = simgpu.compile(folder)
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
