@@ -93,7 +93,7 @@ def test_a_crashed_check_is_a_result() -> None:
         raise ZeroDivisionError("by zero")
 
     result, found = chain._check(broken, facts.collect(machine({})), blocked_by=None)
-    assert (result.status, result.reason, found) == ("crashed", "ZeroDivisionError: by zero", None)
+    assert (result.status, result.reason, found) == ("crashed", "ZeroDivisionError: by zero", [])
 
 
 def test_redaction_keeps_relations() -> None:

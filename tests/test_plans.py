@@ -10,9 +10,12 @@ import pytest
 from toolkit import images, workloads
 from toolkit.engine.docker import build_command, container_options, device_requests, owner, owner_lives
 from toolkit.engine.plan import GpuRequest, Limits, Mount, RunPlan
-from toolkit.model import Engine, Facts, KitError, Nvml, NvmlGpu, Unknown, UsageError
+from toolkit.facts import Facts
+from toolkit.facts.driver import Nvml, NvmlGpu, nvml
+from toolkit.facts.engine import Engine, state
+from toolkit.host import Host
+from toolkit.model import KitError, NotAsked, UsageError
 
-UNKNOWN = Unknown("not asked")
 CDI = Engine(version="26.1", cdi_devices=("0", "1", "2", "all"), cdi_enabled=True)
 RUNTIME = Engine(version="26.1", runtimes=("nvidia", "runc"))
 
@@ -21,7 +24,7 @@ def machine(gpus: int, engine: Engine = CDI) -> Facts:
     found = tuple(
         NvmlGpu(index, "NVIDIA T4", f"GPU-{index}", f"0000:0{index}:00.0", "7.5", 16 << 30) for index in range(gpus)
     )
-    return Facts(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, Nvml(gpus=found), engine, UNKNOWN, UNKNOWN)
+    return Facts(Host(lambda _: NotAsked("no machine")), {nvml: Nvml(gpus=found), state: engine})
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 
 from toolkit.checks import Check, RungRules, check_id, rules
+from toolkit.facts import Facts
 from toolkit.faults import finding
 from toolkit.model import (
     RUNGS,
@@ -13,7 +14,6 @@ from toolkit.model import (
     Command,
     Diagnosis,
     Evidence,
-    Facts,
     Finding,
     NotApplicableError,
     Rung,
@@ -76,21 +76,22 @@ def _run(rule: RungRules, facts: Facts, blocked_by: str | None) -> tuple[list[Ch
     for check in rule.checks:
         result, found = _check(check, facts, blocked_by)
         results.append(result)
-        findings += [found] if found else []
+        findings += found
     return results, findings
 
 
-def _check(check: Check, facts: Facts, blocked_by: str | None) -> tuple[CheckResult, Finding | None]:
+def _check(check: Check, facts: Facts, blocked_by: str | None) -> tuple[CheckResult, list[Finding]]:
     name = check_id(check)
     if blocked_by and not getattr(check, "independent", False):
-        return CheckResult(name, "skipped", f"blocked by {blocked_by}"), None
+        return CheckResult(name, "skipped", f"blocked by {blocked_by}"), []
     try:
-        found = check(facts)
+        answer = check(facts)
     except UnknownFactError as reason:
-        return CheckResult(name, "skipped", str(reason)), None
+        return CheckResult(name, "skipped", str(reason)), []
     except Exception as error:  # a crash of one check is a result, and the others go on
-        return CheckResult(name, "crashed", f"{type(error).__name__}: {error}"), None
-    return CheckResult(name, "found" if found else "ok", found.cause if found else ""), found
+        return CheckResult(name, "crashed", f"{type(error).__name__}: {error}"), []
+    found = [answer] if isinstance(answer, Finding) else answer or []
+    return CheckResult(name, "found" if found else "ok", found[0].cause if found else ""), found
 
 
 def _unexplained(rung: Rung, below: int | None) -> Finding:

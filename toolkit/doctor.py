@@ -9,9 +9,9 @@ from pathlib import Path
 from toolkit import chain, images
 from toolkit.engine.docker import Docker, EngineError
 from toolkit.engine.plan import GpuRequest
-from toolkit.facts import collect
+from toolkit.facts import Facts, collect
 from toolkit.host import Host, capture, live
-from toolkit.model import Absent, Answer, Diagnosis, Facts, Failed, KitError, Nvml, Value
+from toolkit.model import Absent, Answer, Diagnosis, Failed, KitError, Value
 
 # What kit reads of GET /info; the rest describes the machine's owner rather than the engine.
 INFO = (
@@ -54,8 +54,8 @@ def machine() -> Host:
 def engine_info(_: str) -> Answer:
     """Return what the Docker engine says of itself, or its fault."""
     try:
-        with Docker() as engine:
-            info = engine.info()
+        with Docker() as docker:
+            info = docker.info()
     except EngineError as error:
         return Value({"fault": error.fault, "text": str(error)})
     return Value({**{name: info.get(name) for name in INFO}, "Runtimes": sorted(info.get("Runtimes") or {})})
@@ -65,10 +65,10 @@ def probe(gpus: GpuRequest | None) -> Answer:
     """Return what the newest GPU image sees with all GPUs: {"image", "event"}; absent where it is not built."""
     variant = images.variant("gpu")
     try:
-        with Docker() as engine:
-            if engine.image(variant.tag) is None:
+        with Docker() as docker:
+            if docker.image(variant.tag) is None:
                 return Absent()
-            event = images.probe(engine, variant.tag, gpus)
+            event = images.probe(docker, variant.tag, gpus)
     except KitError as error:
         return Failed(str(error))
     return Value({"image": variant.tag, "event": event})
@@ -76,4 +76,4 @@ def probe(gpus: GpuRequest | None) -> Answer:
 
 def _gpus_to_hand_over(facts: Facts) -> GpuRequest | None:
     """Return the request for all GPUs, None where the host has none: then the container's rungs are blocked."""
-    return images.all_gpus(facts.engine) if isinstance(facts.nvml, Nvml) and facts.nvml.gpus else None
+    return images.all_gpus(facts) if images.host_gpus(facts) else None

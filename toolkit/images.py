@@ -20,19 +20,17 @@ from toolkit.engine import standin
 from toolkit.engine.docker import BuildFailedError, Docker
 from toolkit.engine.local import uv_command
 from toolkit.engine.plan import LABEL, BuildPlan, GpuRequest, Limits, Mount, RunPlan
-from toolkit.facts.inside import parse
+from toolkit.facts import Facts, container, driver, platform
+from toolkit.facts import engine as engine_facts
 from toolkit.faults import finding
+from toolkit.host import Host
 from toolkit.model import (
     BuildRecord,
-    Engine,
     Evidence,
-    Facts,
     Finding,
-    Inside,
     KitError,
-    Nvml,
+    NotAsked,
     Sentence,
-    Unknown,
     UsageError,
 )
 
@@ -81,13 +79,19 @@ def variant(name: str) -> Variant:
 
 def fitting(facts: Facts) -> Variant:
     """Return the variant for a machine: gpu where GPUs are there and can be handed over, else cpu."""
-    gpu = isinstance(facts.nvml, Nvml) and facts.nvml.gpus and all_gpus(facts.engine)
-    return variant("gpu" if gpu else "cpu")
+    return variant("gpu" if host_gpus(facts) and all_gpus(facts) else "cpu")
 
 
-def all_gpus(engine: Engine | Unknown) -> GpuRequest | None:
+def host_gpus(facts: Facts) -> int:
+    """Return the GPUs that the host's driver can use."""
+    nvml = facts.maybe(driver.nvml)
+    return len(nvml.gpus) if nvml else 0
+
+
+def all_gpus(facts: Facts) -> GpuRequest | None:
     """Return the request for all GPUs in the engine's way, CDI before the nvidia runtime; None where it has neither."""
-    if isinstance(engine, Unknown) or engine.fault:
+    engine = facts.maybe(engine_facts.state)
+    if engine is None or engine.fault:
         return None
     if engine.cdi_devices:
         named = tuple(name for name in engine.cdi_devices if name.isdigit())
@@ -296,15 +300,15 @@ def verify(
     A gpu variant must count every GPU of the machine, simulated ones where there are none; a cpu variant must import.
     """
     began = time.perf_counter()
-    real = all_gpus(facts.engine) if isinstance(facts.nvml, Nvml) and facts.nvml.gpus else None
+    real = all_gpus(facts) if host_gpus(facts) else None
     gpu_variant = each.name.startswith("gpu")
     simulated = gpu_variant and real is None
     expected = 0
     if gpu_variant:
-        expected = len(facts.nvml.gpus) if real and isinstance(facts.nvml, Nvml) else SIMULATED_GPUS
+        expected = host_gpus(facts) if real else SIMULATED_GPUS
     mounts, devices = standin.given(expected) if simulated else ((), ())
     event = probe(engine, image_id, real if gpu_variant else None, mounts, devices)
-    inside = parse(each.tag, event)
+    inside = container.parse(each.tag, event)
     findings = _judged(inside, facts, gpu_variant)
     complete = inside.tensorflow_gpus == expected and inside.tensorflow_error is None
     verified = {
@@ -317,10 +321,10 @@ def verify(
     return verified, inside.versions, findings
 
 
-def _judged(inside: Inside, facts: Facts, gpu_variant: bool) -> tuple[Finding, ...]:
+def _judged(inside: container.Inside, facts: Facts, gpu_variant: bool) -> tuple[Finding, ...]:
     """Return the findings of the upper rungs, which are all that an image answers for."""
-    unknown = Unknown("not the image's")
-    alone = Facts(facts.platform, unknown, unknown, unknown, unknown, unknown, unknown, inside)
+    nobody = Host(lambda _: NotAsked("not the image's"))
+    alone = Facts(nobody, {container.inside: inside, platform.machine: facts.maybe(platform.machine)})
     if gpu_variant:
         return chain.diagnose(alone, ("container", "libraries", "tensorflow")).findings
     if inside.tensorflow_error:

@@ -15,17 +15,16 @@ from toolkit import doctor, paths, records
 from toolkit.engine import local
 from toolkit.engine.docker import Docker, EngineError
 from toolkit.engine.plan import LABEL, Exit, GpuRequest, Limits, Mount, RunPlan
+from toolkit.facts import Facts
+from toolkit.facts import engine as engine_facts
 from toolkit.faults import finding, vocabulary
-from toolkit.images import Variant, all_gpus, build, current, variant
+from toolkit.images import Variant, all_gpus, build, current, host_gpus, variant
 from toolkit.model import (
     BuildRecord,
     Command,
-    Engine,
     Evidence,
-    Facts,
     Finding,
     KitError,
-    Nvml,
     RunRecord,
     Sentence,
     UsageError,
@@ -119,17 +118,12 @@ def gpu_request(asked: str, facts: Facts) -> GpuRequest | None:
     Raises UsageError as chosen_gpus does, KitError where GPUs were asked for that the engine cannot hand over.
     """
     wanted = chosen_gpus(asked, host_gpus(facts))
-    every = all_gpus(facts.engine)
+    every = all_gpus(facts)
     if not wanted or (every is None and asked == "auto"):
         return None
     if every is None:
         raise KitError(f"--gpus {asked}: the container engine has no way to hand GPUs over; kit doctor tells why")
     return every if len(wanted) == host_gpus(facts) else GpuRequest(every.way, tuple(map(str, wanted)))
-
-
-def host_gpus(facts: Facts) -> int:
-    """Return the GPUs that the host's driver can use."""
-    return len(facts.nvml.gpus) if isinstance(facts.nvml, Nvml) else 0
 
 
 def plan(
@@ -172,7 +166,8 @@ def _local_gpus(python: Path, asked: str, facts: Facts) -> dict[str, str]:
 
 def _user(facts: Facts) -> str:
     """Return the container's uid and gid: the caller's; in a rootless engine 0, which is the caller outside."""
-    if isinstance(facts.engine, Engine) and facts.engine.rootless:
+    docker = facts.maybe(engine_facts.state)
+    if docker and docker.rootless:
         return "0:0"
     uid, gid = paths.caller()
     return f"{uid}:{gid}"
@@ -340,7 +335,7 @@ def _record(work: Workload, folder: records.RunFolder, place: Place, facts: Fact
         engine="docker" if place.engine else "local",
         image=place.image.tag if place.image else None,
         gpus={
-            "host": host_gpus(facts) if isinstance(facts.nvml, Nvml) else None,
+            "host": host_gpus(facts),
             "container": gpus.get("container") if place.engine else None,
             "tensorflow": gpus.get("tensorflow"),
         },

@@ -1,19 +1,25 @@
-"""Pure rules: Facts to findings. One module a rung; in it `gpus` counts the rung's GPUs, `detail` says how, and every
-other public function is a check: its name is the check's id, its docstring's first line the title."""
+"""Pure rules: Facts to findings.
+
+A module named after a rung holds its rules: `gpus` counts the rung's GPUs, `detail` says how. A module of another name
+holds further checks of the rung that its RUNG names. Every other public function is a check: its name is the check's id,
+its docstring's first line the title, and it returns one finding, several, or None.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Any
 
-from toolkit.model import RUNGS, Facts, Finding, RungName
+from toolkit.facts import Facts
+from toolkit.model import RUNGS, Finding, RungName
 
-Check = Callable[[Facts], Finding | None]
+Check = Callable[[Facts], Finding | list[Finding] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +50,14 @@ def title(check: Check) -> str:
 
 @cache
 def rules() -> tuple[RungRules, ...]:
-    """Return the rules of every rung that has a module here, from the bus upwards; checks in the order of their source."""
+    """Return the rules of every rung that has a module here, from the bus upwards; its own checks before the further ones."""
+    modules = {info.name: importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)}
     found = []
-    for rung in RUNGS:
-        try:
-            module = importlib.import_module(f"{__name__}.{rung}")
-        except ModuleNotFoundError:
-            continue
-        found.append(RungRules(rung, module.gpus, module.detail, tuple(_checks(module))))
+    for rung in (rung for rung in RUNGS if rung in modules):
+        own = modules[rung]
+        further = [module for module in modules.values() if getattr(module, "RUNG", None) == rung]
+        checks = tuple(check for module in (own, *further) for check in _checks(module))
+        found.append(RungRules(rung, own.gpus, own.detail, checks))
     return tuple(found)
 
 

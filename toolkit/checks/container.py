@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 from toolkit.checks.steps import as_root, install_toolkit
+from toolkit.facts import Facts, container, engine
 from toolkit.faults import finding
-from toolkit.model import Command, Evidence, Facts, Finding, Sentence, known
+from toolkit.model import Command, Evidence, Finding, Sentence
 
 ERRORS = json.loads(Path(__file__).with_name("cuda_errors.json").read_text(encoding="utf-8"))
 REGENERATE = "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
@@ -15,17 +16,17 @@ REGENERATE = "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
 
 def gpus(facts: Facts) -> int:
     """Return the GPUs that the CUDA driver API gives a container with all GPUs."""
-    return known(facts.inside).cuda_gpus
+    return facts(container.inside).cuda_gpus
 
 
 def detail(facts: Facts) -> str:
-    inside = known(facts.inside)
+    inside = facts(container.inside)
     return f"in {inside.image}: {inside.cuda_error or 'the CUDA driver starts'}"
 
 
 def driver_libraries_in_container(facts: Facts) -> Finding | None:
     """The driver's libcuda.so.1 and libnvidia-ml.so.1 are in the container"""
-    inside = known(facts.inside)
+    inside = facts(container.inside)
     libcuda = not (inside.cuda_error or "").startswith("libcuda.so.1:")
     if libcuda and inside.nvml_library:
         return None
@@ -41,7 +42,7 @@ def driver_libraries_in_container(facts: Facts) -> Finding | None:
             [Sentence(f"Ask for both: NVIDIA_DRIVER_CAPABILITIES=compute,utility; with CDI: {REGENERATE}")],
             evidence,
         )
-    if known(facts.engine).cdi_devices:
+    if facts(engine.state).cdi_devices:
         cause = "The CDI spec hands the devices over without the driver's libraries: it is stale or incomplete."
         return finding("cdi-not-set-up", cause, [as_root(facts, REGENERATE)], evidence)
     cause = "The container was started with GPUs and got no driver library."
@@ -50,7 +51,7 @@ def driver_libraries_in_container(facts: Facts) -> Finding | None:
 
 def cuda_driver_error(facts: Facts) -> Finding | None:
     """The CUDA driver starts in the container"""
-    inside = known(facts.inside)
+    inside = facts(container.inside)
     if inside.cuda_error is None or inside.cuda_error.startswith("libcuda.so.1:"):
         return None
     evidence = [Evidence("cuInit in the container", inside.cuda_error)]

@@ -4,71 +4,72 @@ from __future__ import annotations
 
 from toolkit.checks import independent
 from toolkit.checks.steps import DOCKER_GUIDE, as_root, configure_toolkit, install_toolkit, restart
+from toolkit.facts import Facts, driver, engine
 from toolkit.faults import finding
-from toolkit.model import Command, Engine, Evidence, Facts, Finding, Sentence, known
+from toolkit.model import Command, Evidence, Finding, Sentence
 
 
 def gpus(facts: Facts) -> int:
     """Return the GPUs that CDI names, or NVML's where the nvidia runtime hands over whatever there is."""
-    engine = known(facts.engine)
-    named = [name for name in engine.cdi_devices if name.isdigit()]
+    docker = facts(engine.state)
+    named = [name for name in docker.cdi_devices if name.isdigit()]
     if named:
         return len(named)
-    return len(known(facts.nvml).gpus) if "nvidia" in engine.runtimes else 0
+    return len(facts(driver.nvml).gpus) if "nvidia" in docker.runtimes else 0
 
 
 def detail(facts: Facts) -> str:
-    engine = known(facts.engine)
-    if engine.fault:
-        return engine.fault_text
+    docker = facts(engine.state)
+    if docker.fault:
+        return docker.fault_text
     way = (
         "CDI"
-        if engine.cdi_devices
+        if docker.cdi_devices
         else "the nvidia runtime"
-        if "nvidia" in engine.runtimes
+        if "nvidia" in docker.runtimes
         else "no way to hand GPUs over"
     )
-    return f"Docker {engine.version}, {way}"
+    return f"Docker {docker.version}, {way}"
 
 
-def _answering(facts: Facts) -> Engine | None:
-    engine = known(facts.engine)
-    return None if engine.fault else engine
+def _answering(facts: Facts) -> engine.Engine | None:
+    docker = facts(engine.state)
+    return None if docker.fault else docker
 
 
 @independent
 def docker_not_installed(facts: Facts) -> Finding | None:
     """A container engine is installed"""
-    engine = known(facts.engine)
-    if engine.fault != "not-installed":
+    docker = facts(engine.state)
+    if docker.fault != "not-installed":
         return None
     return finding(
         "docker-not-installed",
         "There is no Docker on this machine.",
         [Sentence(f"Install Docker Engine: {DOCKER_GUIDE}, or in a checkout of kit: sudo make engine")],
-        [Evidence("Docker API", engine.fault_text)],
+        [Evidence("Docker API", docker.fault_text)],
     )
 
 
 @independent
 def docker_daemon_down(facts: Facts) -> Finding | None:
     """The Docker daemon answers"""
-    engine = known(facts.engine)
-    if engine.fault != "down":
+    docker = facts(engine.state)
+    if docker.fault != "down":
         return None
     return finding(
         "docker-daemon-down",
         "Docker is installed and its daemon does not answer.",
         [restart(facts, "docker"), Command("journalctl -u docker -n 30 --no-pager")],
-        [Evidence("Docker API", engine.fault_text)],
+        [Evidence("Docker API", docker.fault_text)],
     )
 
 
 @independent
 def docker_permission_denied(facts: Facts) -> Finding | None:
     """This user may use the Docker daemon"""
-    engine = known(facts.engine)
-    if engine.fault != "permission-denied":
+    docker = facts(engine.state)
+    if docker.fault != "permission-denied":
         return None
     return finding(
         "docker-permission-denied",
@@ -80,8 +81,8 @@ def docker_permission_denied(facts: Facts) -> Finding | None:
 
 def snap_docker(facts: Facts) -> Finding | None:
     """Docker is not the snap, which cannot see the host's driver"""
-    engine = _answering(facts)
-    if engine is None or not engine.snap:
+    docker = _answering(facts)
+    if docker is None or not docker.snap:
         return None
     return finding(
         "snap-docker",
@@ -93,16 +94,16 @@ def snap_docker(facts: Facts) -> Finding | None:
 
 def nvidia_runtime_not_configured(facts: Facts) -> Finding | None:
     """The engine has a way to hand GPUs over: CDI devices or the nvidia runtime"""
-    engine = _answering(facts)
-    if engine is None or engine.cdi_devices or "nvidia" in engine.runtimes:
+    docker = _answering(facts)
+    if docker is None or docker.cdi_devices or "nvidia" in docker.runtimes:
         return None
     evidence = [
-        Evidence("docker info", f"runtimes: {', '.join(engine.runtimes)}"),
+        Evidence("docker info", f"runtimes: {', '.join(docker.runtimes)}"),
         Evidence(
-            "CDI folders of the daemon", "no device of kind nvidia.com/gpu" if engine.cdi_enabled else "CDI is off"
+            "CDI folders of the daemon", "no device of kind nvidia.com/gpu" if docker.cdi_enabled else "CDI is off"
         ),
     ]
-    if known(facts.toolkit_installed):
+    if facts(engine.toolkit_installed):
         cause = "The NVIDIA Container Toolkit is installed and Docker does not know it."
         return finding("nvidia-runtime-not-configured", cause, configure_toolkit(facts), evidence)
     cause = "The NVIDIA Container Toolkit is not installed, so Docker cannot hand GPUs to containers."

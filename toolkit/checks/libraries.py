@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from toolkit.facts import Facts, container
 from toolkit.faults import finding
-from toolkit.model import Command, Evidence, Facts, Finding, known
+from toolkit.model import Command, Evidence, Finding
 
 
 def gpus(facts: Facts) -> int:
     """Return the container's GPUs where every library loads, else none: TensorFlow then registers no GPU at all."""
-    inside = known(facts.inside)
+    inside = facts(container.inside)
     return 0 if any(inside.libraries.values()) else inside.cuda_gpus
 
 
 def detail(facts: Facts) -> str:
-    libraries = known(facts.inside).libraries
+    libraries = facts(container.inside).libraries
     missing = [name for name, error in libraries.items() if error]
     return f"missing: {', '.join(missing)}" if missing else f"{len(libraries)} libraries load"
 
 
 def cuda_libraries_load(facts: Facts) -> Finding | None:
     """The CUDA libraries and cuDNN load in the container"""
-    inside = known(facts.inside)
+    inside = facts(container.inside)
     missing = {name: error for name, error in inside.libraries.items() if error}
     if not missing:
         return None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from toolkit.checks.steps import as_root, install_driver
+from toolkit.facts import Facts, driver, pci, platform
 from toolkit.faults import finding
-from toolkit.model import Evidence, Facts, Finding, Module, NotApplicableError, Sentence, Unknown, known
+from toolkit.model import Evidence, Finding, NotApplicableError, Sentence
 
 GPUS = "/proc/driver/nvidia/gpus"
 
@@ -14,10 +15,11 @@ def gpus(facts: Facts) -> int:
     return _module(facts).gpus
 
 
-def _module(facts: Facts) -> Module:
-    if not isinstance(facts.platform, Unknown) and facts.platform.wsl:
+def _module(facts: Facts) -> driver.Module:
+    machine = facts.maybe(platform.machine)
+    if machine and machine.wsl:
         raise NotApplicableError("WSL2 has no NVIDIA kernel module: the driver is Windows'")
-    return known(facts.module)
+    return facts(driver.module)
 
 
 def detail(facts: Facts) -> str:
@@ -27,7 +29,7 @@ def detail(facts: Facts) -> str:
 
 def nouveau_active(facts: Facts) -> Finding | None:
     """The nouveau driver does not own a card"""
-    bound = [gpu.address for gpu in known(facts.pci) if gpu.driver == "nouveau"]
+    bound = [gpu.address for gpu in facts(pci.gpus) if gpu.driver == "nouveau"]
     if not bound:
         return None
     return finding(
@@ -46,7 +48,7 @@ def nouveau_active(facts: Facts) -> Finding | None:
 
 def driver_not_loaded(facts: Facts) -> Finding | None:
     """NVIDIA's kernel module is loaded"""
-    if _module(facts).loaded or any(gpu.driver == "nouveau" for gpu in known(facts.pci)):
+    if _module(facts).loaded or any(gpu.driver == "nouveau" for gpu in facts(pci.gpus)):
         return None
     return finding(
         "driver-not-loaded",
@@ -62,7 +64,7 @@ def driver_not_loaded(facts: Facts) -> Finding | None:
 
 def gpu_init_failed(facts: Facts) -> Finding | None:
     """The module drives every card on the bus"""
-    module, on_bus = _module(facts), len(known(facts.pci))
+    module, on_bus = _module(facts), len(facts(pci.gpus))
     if not module.loaded or module.gpus >= on_bus:
         return None
     return finding(

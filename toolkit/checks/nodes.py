@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from toolkit.checks.steps import as_root
+from toolkit.facts import Facts, driver
 from toolkit.faults import finding
-from toolkit.model import Evidence, Facts, Finding, NotApplicableError, Sentence, known
+from toolkit.model import Evidence, Finding, NotApplicableError, Sentence
 
 
 def gpus(facts: Facts) -> int:
     """Return the /dev/nvidiaN that this user may open, none where /dev/nvidiactl is not there or not theirs."""
-    nodes = known(facts.nodes)
+    nodes = facts(driver.nodes)
     if nodes.dxg:
         raise NotApplicableError("WSL2 has one /dev/dxg for all GPUs")
     if not nodes.control or "nvidiactl" in nodes.denied:
@@ -18,7 +19,7 @@ def gpus(facts: Facts) -> int:
 
 
 def detail(facts: Facts) -> str:
-    nodes = known(facts.nodes)
+    nodes = facts(driver.nodes)
     names = [*(["nvidiactl"] if nodes.control else []), *nodes.gpus]
     denied = f"; not permitted: {', '.join(nodes.denied)}" if nodes.denied else ""
     return (", ".join(f"/dev/{name}" for name in names) or "no /dev/nvidia*") + denied
@@ -26,7 +27,7 @@ def detail(facts: Facts) -> str:
 
 def device_nodes_missing(facts: Facts) -> Finding | None:
     """/dev/nvidiactl and a /dev/nvidiaN a GPU exist"""
-    nodes, module = known(facts.nodes), known(facts.module)
+    nodes, module = facts(driver.nodes), facts(driver.module)
     if not module.loaded or (nodes.control and len(nodes.gpus) >= module.gpus):
         return None
     return finding(
@@ -45,7 +46,7 @@ def device_nodes_missing(facts: Facts) -> Finding | None:
 
 def gpu_device_access_denied(facts: Facts) -> Finding | None:
     """This user may open the device nodes"""
-    nodes = known(facts.nodes)
+    nodes = facts(driver.nodes)
     if not nodes.denied:
         return None
     listed = " ".join(f"/dev/{name}" for name in nodes.denied)

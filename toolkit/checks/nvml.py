@@ -6,19 +6,20 @@ import json
 from pathlib import Path
 
 from toolkit.checks.steps import as_root, install_driver
+from toolkit.facts import Facts, driver
 from toolkit.faults import finding
-from toolkit.model import Evidence, Facts, Finding, Step, known
+from toolkit.model import Evidence, Finding, Step
 
 ERRORS = json.loads(Path(__file__).with_name("nvml_errors.json").read_text(encoding="utf-8"))
 
 
 def gpus(facts: Facts) -> int:
     """Return the GPUs that NVML can open."""
-    return len(known(facts.nvml).gpus)
+    return len(facts(driver.nvml).gpus)
 
 
 def detail(facts: Facts) -> str:
-    nvml = known(facts.nvml)
+    nvml = facts(driver.nvml)
     if nvml.error:
         return nvml.error
     names = sorted({gpu.name for gpu in nvml.gpus})
@@ -27,7 +28,7 @@ def detail(facts: Facts) -> str:
 
 def nvml_error(facts: Facts) -> Finding | None:
     """NVML starts and opens every GPU"""
-    nvml = known(facts.nvml)
+    nvml = facts(driver.nvml)
     if nvml.error is None:
         return None
     row = ERRORS.get(nvml.error.split(":")[0], ERRORS["NVML_ERROR_UNKNOWN"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from toolkit.facts import Facts, pci, platform
 from toolkit.faults import finding
-from toolkit.model import Command, Evidence, Facts, Finding, NotApplicableError, PciGpu, Sentence, Unknown, known
+from toolkit.model import Command, Evidence, Finding, NotApplicableError, Sentence
 
 BUS = "/sys/bus/pci/devices"
 
@@ -13,10 +14,11 @@ def gpus(facts: Facts) -> int:
     return sum(gpu.config_readable and gpu.driver != "vfio-pci" for gpu in _on_bus(facts))
 
 
-def _on_bus(facts: Facts) -> tuple[PciGpu, ...]:
-    if not isinstance(facts.platform, Unknown) and facts.platform.wsl:
+def _on_bus(facts: Facts) -> tuple[pci.PciGpu, ...]:
+    machine = facts.maybe(platform.machine)
+    if machine and machine.wsl:
         raise NotApplicableError("WSL2 gets its GPUs from Windows by /dev/dxg, not by the bus")
-    return known(facts.pci)
+    return facts(pci.gpus)
 
 
 def detail(facts: Facts) -> str:
@@ -32,7 +34,8 @@ def no_nvidia_gpu(facts: Facts) -> Finding | None:
     if _on_bus(facts):
         return None
     evidence = [Evidence(BUS, "no device with vendor 0x10de and class 0x03xxxx")]
-    hypervisor = None if isinstance(facts.platform, Unknown) else facts.platform.hypervisor
+    machine = facts.maybe(platform.machine)
+    hypervisor = machine.hypervisor if machine else None
     meanwhile = Sentence("Meanwhile kit works on the CPU: kit run workload")
     if hypervisor is None:
         reseat = Sentence(

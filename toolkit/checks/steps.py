@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
-from toolkit.model import Command, Facts, Platform, Sentence, Step, Unknown
+from toolkit.facts import Facts, platform
+from toolkit.model import Command, Sentence, Step
 
 TOOLKIT_GUIDE = "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html"
 DRIVER_GUIDE = "https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/"
 DOCKER_GUIDE = "https://docs.docker.com/engine/install/"
 
 
-def _platform(facts: Facts) -> Platform | None:
-    return None if isinstance(facts.platform, Unknown) else facts.platform
+def _platform(facts: Facts) -> platform.Platform | None:
+    return facts.maybe(platform.machine)
 
 
 def _family(facts: Facts) -> str:
     """Return debian, fedora, or the distribution's own name."""
-    platform = _platform(facts)
-    if platform is None:
+    machine = _platform(facts)
+    if machine is None:
         return ""
-    names = (platform.distribution, *platform.distribution_like)
-    return next((name for name in ("debian", "fedora", "suse", "arch") if name in names), platform.distribution)
+    names = (machine.distribution, *machine.distribution_like)
+    return next((name for name in ("debian", "fedora", "suse", "arch") if name in names), machine.distribution)
 
 
 def as_root(facts: Facts, command: str) -> Command:
     """Return a command that needs root, with sudo where the user is not root."""
-    platform = _platform(facts)
-    return Command(command if platform and platform.root else f"sudo {command}")
+    machine = _platform(facts)
+    return Command(command if machine and machine.root else f"sudo {command}")
 
 
 def restart(facts: Facts, service: str) -> Command:
     """Return the command that restarts a service."""
-    platform = _platform(facts)
+    machine = _platform(facts)
     return as_root(
-        facts, f"systemctl restart {service}" if platform is None or platform.systemd else f"service {service} restart"
+        facts, f"systemctl restart {service}" if machine is None or machine.systemd else f"service {service} restart"
     )
 
 
 def install_driver(facts: Facts) -> list[Step]:
     """Return how this distribution installs the NVIDIA driver."""
-    platform = _platform(facts)
-    if platform and platform.distribution == "ubuntu":
+    machine = _platform(facts)
+    if machine and machine.distribution == "ubuntu":
         return [as_root(facts, "ubuntu-drivers install --gpgpu"), as_root(facts, "reboot")]
-    if platform and platform.distribution == "debian":
+    if machine and machine.distribution == "debian":
         return [
             Sentence("Add contrib and non-free-firmware non-free to the components in /etc/apt/sources.list"),
             as_root(facts, "apt-get update"),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from toolkit.facts import Facts, container
 from toolkit.faults import finding
-from toolkit.model import Command, Evidence, Facts, Finding, known
+from toolkit.model import Command, Evidence, Finding
 
 
 def gpus(facts: Facts) -> int:
     """Return the length of tf.config.list_physical_devices("GPU")."""
-    return known(facts.inside).tensorflow_gpus
+    return facts(container.inside).tensorflow_gpus
 
 
 def detail(facts: Facts) -> str:
-    inside = known(facts.inside)
+    inside = facts(container.inside)
     if inside.tensorflow_error:
         return inside.tensorflow_error
     return f"TensorFlow {inside.tensorflow_version}: {', '.join(inside.tensorflow_names) or 'no GPU'}"
@@ -20,7 +21,7 @@ def detail(facts: Facts) -> str:
 
 def tensorflow_imports(facts: Facts) -> Finding | None:
     """TensorFlow can be imported in the container"""
-    inside = known(facts.inside)
+    inside = facts(container.inside)
     if inside.tensorflow_error is None:
         return None
     evidence = [Evidence("import tensorflow", inside.tensorflow_error)]
@@ -31,7 +32,7 @@ def tensorflow_imports(facts: Facts) -> Finding | None:
 
 def cpu_only_tensorflow(facts: Facts) -> Finding | None:
     """TensorFlow is built with CUDA"""
-    inside = known(facts.inside)
+    inside = facts(container.inside)
     if inside.tensorflow_error or inside.tensorflow_cuda_build:
         return None
     cause = f"TensorFlow {inside.tensorflow_version} in {inside.image} is built without CUDA."

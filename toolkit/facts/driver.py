@@ -3,11 +3,57 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Literal
 
 from toolkit.host import Host
-from toolkit.model import Absent, Failed, Module, Nodes, NotAsked, Nvml, NvmlGpu, Unknown, Value
+from toolkit.model import Absent, Failed, NotAsked, Unknown, Value
 
 VERSION_FILE = "/proc/driver/nvidia/version"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """The nvidia kernel module, as the running kernel has it."""
+
+    loaded: bool
+    version: str | None
+    flavour: Literal["open", "proprietary"] | None
+    gpus: int
+    nouveau_loaded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """NVIDIA's device nodes, and which of them this user may open."""
+
+    gpus: tuple[str, ...]
+    control: bool
+    dxg: bool
+    denied: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NvmlGpu:
+    """One GPU as NVML describes it."""
+
+    index: int
+    name: str
+    uuid: str
+    pci_address: str
+    compute_capability: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nvml:
+    """What the user-space driver says; `error` is NVML's own name for why it says nothing."""
+
+    error: str | None = None
+    library_missing: bool = False
+    driver_version: str | None = None
+    cuda_version: str | None = None
+    gpus: tuple[NvmlGpu, ...] = ()
 
 
 def module(host: Host) -> Module | Unknown:

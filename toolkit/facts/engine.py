@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from toolkit.host import Host
-from toolkit.model import Absent, Engine, Failed, NotAsked, Unknown, Value
+from toolkit.model import Absent, EngineFault, Failed, NotAsked, Unknown, Value
 
 KIND = "nvidia.com/gpu"
 
 
-def engine(host: Host) -> Engine | Unknown:
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The container engine and what it can hand over."""
+
+    fault: EngineFault | None = None
+    fault_text: str = ""
+    version: str = ""
+    runtimes: tuple[str, ...] = ()
+    cdi_devices: tuple[str, ...] = ()  # device names of kind nvidia.com/gpu, in folders that the daemon reads
+    cdi_enabled: bool = False
+    rootless: bool = False
+    snap: bool = False
+    security: tuple[str, ...] = ()
+
+
+def state(host: Host) -> Engine | Unknown:
     """Return the engine's state.
 
     Samples: {"fault": "down", "text": "the Docker engine does not answer …"} or {"ServerVersion": "26.1.5",

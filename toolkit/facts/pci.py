@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from toolkit.host import Host
-from toolkit.model import Absent, Failed, NotAsked, PciGpu, Unknown
+from toolkit.model import Absent, Failed, NotAsked, Unknown
 
 DEVICES = "/sys/bus/pci/devices"
 NVIDIA = "0x10de"
 DISPLAY = "0x03"  # class 03xx: VGA, 3D and display controllers
 
 
-def pci(host: Host) -> tuple[PciGpu, ...] | Unknown:
+@dataclass(frozen=True, slots=True)
+class PciGpu:
+    """One NVIDIA display or 3D controller on the bus."""
+
+    address: str
+    device_id: str
+    driver: str | None
+    config_readable: bool  # False: config space reads all ones, the card no longer answers
+
+
+def gpus(host: Host) -> tuple[PciGpu, ...] | Unknown:
     """Return the NVIDIA GPUs on the bus, in the order of their addresses.
 
     Samples: vendor '0x10de', class '0x030200', device '0x20b0', driver link 'nvidia', config 'de10b020…' (64 bytes).

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from toolkit.host import Host
-from toolkit.model import Absent, Platform, Unknown, Value
+from toolkit.model import Absent, Unknown, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The machine that everything else stands on."""
+
+    kernel: str
+    architecture: str
+    distribution: str
+    distribution_like: tuple[str, ...]
+    hypervisor: str | None  # None: a physical machine, as far as it tells
+    wsl: bool
+    root: bool
+    systemd: bool
+
 
 # DMI vendor or product names of virtual machines. Source: systemd, src/basic/virt.c (detect_vm_dmi_vendor).
 HYPERVISORS = {
@@ -25,7 +42,7 @@ HYPERVISORS = {
 }
 
 
-def platform(host: Host) -> Platform | Unknown:
+def machine(host: Host) -> Platform | Unknown:
     """Return the platform; unknown where not even the kernel's release can be read.
 
     Sample of /etc/os-release: 'ID=ubuntu\\nID_LIKE=debian\\nVERSION_ID="24.04"'.

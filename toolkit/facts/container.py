@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from toolkit.host import Host
-from toolkit.model import Absent, Failed, Inside, NotAsked, Unknown, Value
+from toolkit.model import Absent, Failed, NotAsked, Unknown, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What the probe saw in one container: the upper rungs."""
+
+    image: str
+    cuda_gpus: int
+    cuda_error: str | None
+    nvml_library: bool
+    libraries: dict[str, str | None]  # soname -> why it does not load, None where it does
+    tensorflow_version: str
+    tensorflow_gpus: int
+    tensorflow_names: tuple[str, ...]
+    tensorflow_cuda_build: bool
+    tensorflow_error: str | None
+    visible_devices: str | None  # CUDA_VISIBLE_DEVICES
+    versions: dict[str, str | None]
 
 
 def inside(host: Host) -> Inside | Unknown:
