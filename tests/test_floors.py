@@ -9,8 +9,9 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"cli"},
     {"show", "workloads"},
+    {"pages"},
     {"doctor"},
-    {"images"},
+    {"images", "scenarios"},
     {"chain", "explain"},
     {"checks", "compat"},
     {"facts", "faults"},

@@ -9,10 +9,11 @@ import pytest
 
 from toolkit import images, workloads
 from toolkit.engine.docker import build_command, container_options, device_requests, owner, owner_lives
+from toolkit.engine.downloads import SYSTEM_CA, ca_bundle
 from toolkit.engine.plan import GpuRequest, Limits, Mount, RunPlan
 from toolkit.facts import Facts
 from toolkit.facts.driver import Nvml, NvmlGpu, nvml
-from toolkit.facts.engine import Engine, state
+from toolkit.facts.engine import Engine, hook_installed, state
 from toolkit.host import Host
 from toolkit.model import KitError, NotAsked, UsageError
 
@@ -27,27 +28,44 @@ def machine(gpus: int, engine: Engine = CDI) -> Facts:
     return Facts(Host(lambda _: NotAsked("no machine")), {nvml: Nvml(gpus=found), state: engine})
 
 
+THREE = (0, 1, 2)
+ONE_LOST = (0, 2)  # GPU 1 has fallen off the bus
+
+
 @pytest.mark.parametrize(
     ("asked", "there", "chosen"),
     [
-        ("auto", 0, ()),
-        ("auto", 2, (0, 1)),
-        ("all", 3, (0, 1, 2)),
-        ("none", 3, ()),
-        ("2", 3, (0, 1)),
-        ("0", 3, ()),
-        ("0,2", 3, (0, 2)),
-        ("2,0,2", 3, (0, 2)),
+        ("auto", (), ()),
+        ("auto", (0, 1), (0, 1)),
+        ("all", THREE, THREE),
+        ("none", THREE, ()),
+        ("2", THREE, (0, 1)),
+        ("0", THREE, ()),
+        ("0,2", THREE, (0, 2)),
+        ("2,0,2", THREE, (0, 2)),
+        ("2", ONE_LOST, (0, 2)),
+        ("0,2", ONE_LOST, (0, 2)),
     ],
 )
-def test_gpus_option(asked: str, there: int, chosen: tuple[int, ...]) -> None:
+def test_gpus_option(asked: str, there: tuple[int, ...], chosen: tuple[int, ...]) -> None:
     assert workloads.chosen_gpus(asked, there) == chosen
 
 
 @pytest.mark.parametrize(
-    ("asked", "there"), [("all", 0), ("1", 0), ("0,3", 3), ("4", 3), ("first", 3), ("1,,2", 3), ("-1", 3), ("²", 3)]
+    ("asked", "there"),
+    [
+        ("all", ()),
+        ("1", ()),
+        ("0,3", THREE),
+        ("4", THREE),
+        ("first", THREE),
+        ("1,,2", THREE),
+        ("-1", THREE),
+        ("²", THREE),
+        ("0,1", ONE_LOST),
+    ],
 )
-def test_gpus_option_refuses(asked: str, there: int) -> None:
+def test_gpus_option_refuses(asked: str, there: tuple[int, ...]) -> None:
     with pytest.raises(UsageError):
         workloads.chosen_gpus(asked, there)
 
@@ -80,13 +98,34 @@ COMPUTE = [["gpu", "compute", "utility"]]
     [
         (None, []),
         (GpuRequest("cdi", ("0", "2")), [("cdi", 0, ["nvidia.com/gpu=0", "nvidia.com/gpu=2"], [])]),
-        (GpuRequest("runtime", ("all",)), [("", -1, [], COMPUTE)]),
-        (GpuRequest("runtime", ("1",)), [("", 0, ["1"], COMPUTE)]),
+        (GpuRequest("hook", ("all",)), [("", -1, [], COMPUTE)]),
+        (GpuRequest("hook", ("1",)), [("", 0, ["1"], COMPUTE)]),
+        (GpuRequest("runtime", ("1",)), []),
     ],
 )
 def test_device_requests(request_: GpuRequest | None, sdk: list[tuple[str, int, list[str], list[list[str]]]]) -> None:
     made = device_requests(request_)
     assert [(each["Driver"], each["Count"], each["DeviceIDs"], each["Capabilities"]) for each in made] == sdk
+
+
+@pytest.mark.parametrize(
+    ("request_", "visible", "runtime"),
+    [
+        (None, "void", None),
+        (GpuRequest("cdi", ("all",)), "void", None),
+        (GpuRequest("runtime", ("0", "2")), "0,2", "nvidia"),
+        (GpuRequest("hook", ("all",)), "all", None),
+    ],
+)
+def test_what_the_nvidia_runtime_reads(request_: GpuRequest | None, visible: str, runtime: str | None) -> None:
+    order = RunPlan(("python",), {}, image="kit/tensorflow:x", gpus=request_, limits=Limits(1 << 30))
+    options = container_options(order)
+    assert (options["environment"]["NVIDIA_VISIBLE_DEVICES"], options["runtime"]) == (visible, runtime)
+
+
+def test_the_hook_serves_where_no_runtime_is_registered() -> None:
+    facts = Facts(Host(lambda _: NotAsked("")), {state: Engine(version="26.1"), hook_installed: True})
+    assert images.all_gpus(facts) == GpuRequest("hook", ("all",))
 
 
 def test_container_is_unprivileged_and_limited() -> None:
@@ -120,14 +159,15 @@ def test_build_has_the_proxy_as_argument_and_the_ca_as_secret() -> None:
     order = images.plan(variant, Path("/uv"), environment, Path("/ca.pem"))
     assert order.arguments == {"BASE": "debian:bookworm-slim", "LOCK": variant.lock, "HTTPS_PROXY": "http://proxy:3128"}
     assert order.secrets == {"ca": Path("/ca.pem")}
+    assert order.labels["org.kit.version.tensorflow"] == "2.21.0"
     assert order.labels["org.kit.lock"] == f"sha256:{hashlib.sha256(variant.lock_file.read_bytes()).hexdigest()}"
     assert "/ca.pem" not in "".join(order.arguments.values()) + "".join(order.labels.values())
 
 
 @pytest.mark.engine
 def test_build_command_names_everything_of_the_plan(engine: object) -> None:
-    command = build_command(images.plan(images.variant("gpu"), Path("/uv"), {}, Path("/ca.pem")), Path("/id"))
-    assert {"--load", "id=ca,src=/ca.pem", "uv=/uv", "LOCK=locks/2.21-gpu.txt"} <= set(command)
+    command = build_command(images.plan(images.variant("gpu"), Path("/uv"), {}, Path("/ca.pem")), "kit/x:1", "default")
+    assert {"--load", "default", "kit/x:1", "id=ca,src=/ca.pem", "uv=/uv", "LOCK=locks/2.21-gpu.txt"} <= set(command)
 
 
 @pytest.mark.parametrize("variant", images.variants(), ids=lambda variant: variant.name)
@@ -148,11 +188,14 @@ def test_failed_build_shows_its_last_useful_lines() -> None:
 
 def test_owner_of_a_container_lives_as_long_as_its_process() -> None:
     mine = owner()
-    boot, pid, start = mine.split("/")
+    boot, namespace, pid, start = mine.split("/")
     assert owner_lives(mine, running=True)
-    assert not owner_lives(f"{boot}/{pid}/{int(start) + 1}", running=True), "the id is another process's by now"
-    assert owner_lives(f"other-boot/{pid}/{start}", running=True), "another machine's is not ours to end"
-    assert not owner_lives(f"other-boot/{pid}/{start}", running=False)
+    assert not owner_lives(f"{boot}/{namespace}/{pid}/{int(start) + 1}", running=True), (
+        "the id is another process's by now"
+    )
+    assert owner_lives(f"other-boot/{namespace}/{pid}/{start}", running=True), "another machine's is not ours to end"
+    assert owner_lives(f"{boot}/1/{pid}/{start}", running=True), "nor is one of another process namespace"
+    assert not owner_lives(f"other-boot/{namespace}/{pid}/{start}", running=False)
 
 
 def test_memory_limit_is_three_quarters_of_the_machine() -> None:
@@ -162,8 +205,8 @@ def test_memory_limit_is_three_quarters_of_the_machine() -> None:
 def test_ca_bundle_is_the_environments_or_the_systems(tmp_path: Path) -> None:
     own = tmp_path / "ca.pem"
     own.write_text("x")
-    assert images.ca_bundle({"SSL_CERT_FILE": "/nowhere", "REQUESTS_CA_BUNDLE": str(own)}) == own
-    assert images.ca_bundle({}) == (images.SYSTEM_CA if images.SYSTEM_CA.is_file() else None)
+    assert ca_bundle({"SSL_CERT_FILE": "/nowhere", "REQUESTS_CA_BUNDLE": str(own)}) == own
+    assert ca_bundle({}) == next((path for path in SYSTEM_CA if path.is_file()), None)
 
 
 def test_run_as_root_of_a_rootless_engine_is_the_caller() -> None:
@@ -175,3 +218,16 @@ def test_run_as_root_of_a_rootless_engine_is_the_caller() -> None:
     assert workloads.plan(
         workloads.workload("side_effects"), options, Path("/out"), place, machine(0), 1 << 30
     ).user == (f"{os.environ.get('SUDO_UID', os.getuid())}:{os.environ.get('SUDO_GID', os.getgid())}")
+
+
+def test_labels_name_the_locked_cuda_and_cudnn() -> None:
+    versions = images.locked_versions(images.variant("gpu"))
+    assert (versions["cuda"], versions["cudnn"]) == ("12.5.82", "9.3.0.75")
+
+
+@pytest.mark.parametrize(("security", "off"), [(("name=seccomp", "name=selinux"), True), (("name=apparmor",), False)])
+def test_selinux_labels_are_off_where_the_engine_has_them(security: tuple[str, ...], off: bool) -> None:
+    facts = machine(0, Engine(version="26.1", security=security))
+    place = workloads.Place(image=images.variant("cpu"))
+    order = workloads.plan(workloads.workload("side_effects"), workloads.Options(), Path("/out"), place, facts, 1 << 30)
+    assert ("label=disable" in container_options(order)["security_opt"]) == off

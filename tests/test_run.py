@@ -20,8 +20,6 @@ from toolkit.engine.plan import Limits, Mount, RunPlan
 KIT = str(Path(sys.executable).with_name("kit"))
 SECONDS = 300
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed")
-
 
 def run_workload(*arguments: str, out: Path, **environment: str) -> dict[str, Any]:
     done = subprocess.run(
@@ -171,7 +169,6 @@ def test_memory_limit_is_named_when_it_kills(cpu_image: images.Variant, engine: 
     assert engine.run(order, lambda *_: None).out_of_memory
 
 
-@pytest.mark.image
 def test_local_engine_runs_the_same_lock_and_says_so(tmp_path: Path) -> None:
     nowhere = "unix:///nowhere/docker.sock"
     record = run_workload("--epochs", "2", out=tmp_path, DOCKER_HOST=nowhere)
@@ -182,7 +179,6 @@ def test_local_engine_runs_the_same_lock_and_says_so(tmp_path: Path) -> None:
     assert "make engine" in record["notes"][0]
 
 
-@pytest.mark.image
 def test_local_engine_is_interrupted_too(tmp_path: Path) -> None:
     kit = started(["--engine", "local", "--epochs", "5000", "--out", str(tmp_path)], "epoch   1/")
     kit.send_signal(signal.SIGTERM)

@@ -94,6 +94,11 @@ def _check(check: Check, facts: Facts, blocked_by: str | None) -> tuple[CheckRes
     return CheckResult(name, "found" if found else "ok", found[0].cause if found else ""), found
 
 
+def found_by(check: Check, facts: Facts) -> list[Finding]:
+    """Return what a check finds, whatever stands below it; nothing where it cannot tell."""
+    return _check(check, facts, blocked_by=None)[1]
+
+
 def _unexplained(rung: Rung, below: int | None) -> Finding:
     return finding(
         "gpus-lost",

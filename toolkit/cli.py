@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -30,32 +30,78 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 @app.command()
 def doctor(
     json: Json = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show every check.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show every check with its result.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Only the host: bus, module, nodes, NVML.")] = False,
     capture: Annotated[
         Path | None, typer.Option(help="Write every answer of the machine, redacted, to this file.")
     ] = None,
     replay: Annotated[Path | None, typer.Option(help="Judge a captured machine instead of this one.")] = None,
+    simulate: Annotated[str | None, typer.Option(help="Judge a machine of kit's library; list names them.")] = None,
+    fix_script: Annotated[
+        bool, typer.Option("--fix-script", help="Print the fixes as a shell script; it is not run.")
+    ] = False,
+    fail_on: Annotated[str, typer.Option(help="error or warning: what makes the exit code 1.")] = "error",
     list_checks: Annotated[bool, typer.Option("--list", help="List the checks.")] = False,
 ) -> None:
     """Find the rung, from the PCI bus to TensorFlow, where the GPUs get lost, and the command that brings them back."""
     with _failing("doctor", json):
-        from toolkit import checks
+        from toolkit import checks, scenarios
         from toolkit.doctor import examine
         from toolkit.model import document
-        from toolkit.show import terminal
+        from toolkit.show import script, terminal
 
+        severities = ("error", "warning")[: 1 + (_one_of("--fail-on", fail_on, "error", "warning") == "warning")]
         if list_checks:
             rows = [
                 (rule.rung, checks.check_id(each), checks.title(each))
                 for rule in checks.rules()
                 for each in rule.checks
             ]
-            terminal.console().print(terminal.checks_list(rows))
+            _table(json, "checks", ("rung", "check", "title"), rows)
             return
-        record = examine(replay, capture)
-        _show(json, lambda: document("doctor", record), lambda: terminal.diagnosis(record, verbose=verbose))
-        problem = record.root_cause or any(found.severity == "error" for found in record.findings)
+        if simulate == "list":
+            _table(
+                json,
+                "machines",
+                ("machine", "title"),
+                [(name, scenarios.read(name)["title"]) for name in scenarios.names()],
+            )
+            return
+        if simulate and replay:
+            raise UsageError("--simulate and --replay are two machines: give one")
+        record = examine(scenarios.file(simulate) if simulate else replay, capture, quick=quick)
+        if fix_script:
+            script.show(record)
+        else:
+            _show(json, lambda: document("doctor", record), lambda: terminal.diagnosis(record, verbose=verbose))
+        problem = record.root_cause or any(found.severity in severities for found in record.findings)
         raise typer.Exit(PROBLEM if problem else HEALTHY)
+
+
+@app.command()
+def explain(
+    fault: Annotated[str | None, typer.Option("--id", help="Show the page of a fault.")] = None,
+    list_faults: Annotated[bool, typer.Option("--list", help="List every fault that kit knows.")] = False,
+    json: Json = False,
+) -> None:
+    """Explain a fault of kit's vocabulary: what it is, what mends it, and a machine that has it."""
+    with _failing("explain", json):
+        from toolkit import faults, pages
+        from toolkit.model import document
+        from toolkit.show import terminal
+
+        if list_faults:
+            _table(
+                json,
+                "faults",
+                ("fault", "title"),
+                [(name, row["title"]) for name, row in sorted(faults.vocabulary().items())],
+            )
+            return
+        if fault is None:
+            raise UsageError("give --id FAULT for its page, or --list for all of them")
+        page = pages.page(fault)
+        _show(json, lambda: document("explain", page), lambda: terminal.page(page))
 
 
 @app.command()
@@ -72,9 +118,8 @@ def build(
         from toolkit.show import terminal
 
         named = None if variant == "auto" else images.variant(variant)
-        engine = Docker()
         facts = machine.this_machine()
-        with terminal.building(terminal.console(stderr=True)) as on_line:
+        with Docker() as engine, terminal.building(terminal.console(stderr=True)) as on_line:
             record = images.build(engine, named or images.fitting(facts), facts, on_line)
         _show(json, lambda: document("build", record), lambda: terminal.built(record))
         raise typer.Exit(HEALTHY if record.tag else PROBLEM)
@@ -123,8 +168,15 @@ def _show(json: bool, document: Callable[[], dict[str, Any]], view: Callable[[],
         terminal.console().print(view())
 
 
+def _table(json: bool, name: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from toolkit.show import terminal
+
+    document = {"schema": f"kit.{name}/1", name: [dict(zip(columns, row, strict=True)) for row in rows]}
+    _show(json, lambda: document, lambda: terminal.table(columns, rows))
+
+
 class _failing:  # noqa: N801 used as a statement
-    """Turn what goes wrong into its exit code and one message: usage 2, everything else that kit could not do 3."""
+    """Turn what goes wrong into its exit code and one message: wrong usage 2, whatever else kit could not do 3."""
 
     def __init__(self, verb: str, json: bool) -> None:
         self._verb, self._json = verb, json
@@ -133,34 +185,36 @@ class _failing:  # noqa: N801 used as a statement
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
-        if isinstance(error, KitError):
-            self._say(str(error))
-            raise typer.Exit(USAGE if isinstance(error, UsageError) else UNABLE) from None
-        if isinstance(error, KeyboardInterrupt):
-            self._say("interrupted")
-            raise typer.Exit(PROBLEM) from None
+        match error:
+            case UsageError():
+                self._say(str(error), USAGE)
+            case KitError():
+                self._say(str(error), UNABLE)
+            case KeyboardInterrupt():
+                self._say("interrupted", PROBLEM)
+            case OSError():
+                self._say(f"{error.strerror or error}: {error.filename or ''}", UNABLE)
+            case Exception() if not isinstance(error, typer.Exit):
+                import traceback
 
-    def _say(self, text: str) -> None:
+                traceback.print_exception(error)
+                self._say(f"a fault of kit's own, please report the lines above: {error}", UNABLE)
+
+    def _say(self, text: str, code: int) -> NoReturn:
         from toolkit.show import json as as_json
 
         if self._json:
             as_json.show({"schema": f"kit.{self._verb}/1", "error": text})
         sys.stderr.write(f"kit: {text}\n")
+        raise typer.Exit(code) from None
 
 
 def main() -> NoReturn:
-    """Run the command line; a crash of kit's own exits with 3."""
+    """Run the command line."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
-    try:
-        app()
-    except Exception:
-        import traceback
-
-        traceback.print_exc()
-        sys.stderr.write("kit: this is a fault of kit's own; please report the lines above\n")
-        sys.exit(UNABLE)
+    app()
     sys.exit(HEALTHY)

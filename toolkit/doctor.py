@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from toolkit import chain, images
 from toolkit.engine.docker import Docker, EngineError
 from toolkit.engine.plan import GpuRequest
-from toolkit.facts import Facts, collect
-from toolkit.host import Host, capture, live
-from toolkit.model import Absent, Answer, Diagnosis, Failed, KitError, Value
+from toolkit.facts import Facts, collect, parsers
+from toolkit.host import Host, capture, frozen, live
+from toolkit.model import RUNGS, Absent, Answer, Diagnosis, Failed, KitError, NotAsked, RungName, Value
 
 # What kit reads of GET /info; the rest describes the machine's owner rather than the engine.
 INFO = (
@@ -25,55 +28,83 @@ INFO = (
 )
 
 
-def examine(replay: Path | None = None, capture_to: Path | None = None) -> Diagnosis:
+ENGINE_SECONDS = 5
+HOST_SECONDS = 10  # for everything that is read of the host, whatever the machine does
+HOST_RUNGS: tuple[RungName, ...] = ("pci", "module", "nodes", "nvml")
+
+
+def examine(replay: Path | None = None, capture_to: Path | None = None, *, quick: bool = False) -> Diagnosis:
     """Return the diagnosis of this machine, or of a captured one, and write the capture if asked to.
 
-    Raises KitError where the capture cannot be read or written.
+    `quick` leaves the engine and its containers out. Raises KitError where the capture cannot be read or written.
     """
     began = time.perf_counter()
-    host = capture.replay(replay) if replay else machine()
-    facts = collect(host)
-    if replay is None and (gpus := _gpus_to_hand_over(facts)):
-        host.answers["container:probe"] = probe(gpus)
-        facts = collect(host)
+    host = capture.replay(replay) if replay else _asked(machine(), quick=quick)
+    diagnosis = chain.diagnose(Facts(host), HOST_RUNGS if quick else RUNGS)
     if capture_to:
+        collect(host)
         capture.write(host, capture_to)
-    return replace(chain.diagnose(facts), seconds=time.perf_counter() - began)
+    return replace(diagnosis, seconds=time.perf_counter() - began)
+
+
+def _asked(host: Host, *, quick: bool) -> Host:
+    """Return a machine with the answers that came in time, its questions asked all at once.
+
+    They are asked in threads that are left behind if they hang, since no deadline holds for a read in the kernel.
+    """
+    facts = Facts(host)
+    if quick:
+        works: list[Callable[[], object]] = [lambda: chain.diagnose(facts, HOST_RUNGS)]
+    else:
+        works = [partial(facts.maybe, parser) for parser in parsers()]
+    threads = [threading.Thread(target=work, daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + HOST_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    while host.waits_for("container:") and any(thread.is_alive() for thread in threads):
+        time.sleep(0.02)
+    return frozen(host, f"no answer within {HOST_SECONDS} s")
 
 
 def this_machine() -> Facts:
-    """Return the facts of this machine that need no container."""
-    return collect(machine())
+    """Return the facts of this machine, each asked for when it is needed."""
+    return Facts(machine())
 
 
 def machine() -> Host:
-    """Return this machine with its container engine."""
-    return live.host({"docker": engine_info})
+    """Return this machine with its container engine, and the containers that show what the engine hands over."""
+    host = live.host({"docker": engine_info, "container": lambda what: container_answer(what, Facts(host))})
+    return host
+
+
+def container_answer(what: str, facts: Facts) -> Answer:
+    """Answer what a container shows, where the host has GPUs and the engine a way to hand them over."""
+    gpus = images.all_gpus(facts) if images.host_gpus(facts) else None
+    return probe(what, facts, gpus) if gpus else NotAsked("there is no GPU to hand over")
 
 
 def engine_info(_: str) -> Answer:
     """Return what the Docker engine says of itself, or its fault."""
     try:
-        with Docker() as docker:
+        with Docker(seconds=ENGINE_SECONDS) as docker:
             info = docker.info()
     except EngineError as error:
         return Value({"fault": error.fault, "text": str(error)})
     return Value({**{name: info.get(name) for name in INFO}, "Runtimes": sorted(info.get("Runtimes") or {})})
 
 
-def probe(gpus: GpuRequest | None) -> Answer:
+def probe(what: str, facts: Facts, gpus: GpuRequest) -> Answer:
     """Return what the newest GPU image sees with all GPUs: {"image", "event"}; absent where it is not built."""
     variant = images.variant("gpu")
+    if what != "probe":
+        return NotAsked(f"there is no probe {what}")
     try:
         with Docker() as docker:
             if docker.image(variant.tag) is None:
                 return Absent()
-            event = images.probe(docker, variant.tag, gpus)
+            event = images.probe(docker, variant.tag, facts, gpus)
     except KitError as error:
         return Failed(str(error))
     return Value({"image": variant.tag, "event": event})
-
-
-def _gpus_to_hand_over(facts: Facts) -> GpuRequest | None:
-    """Return the request for all GPUs, None where the host has none: then the container's rungs are blocked."""
-    return images.all_gpus(facts) if images.host_gpus(facts) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from typing import Any
 from toolkit import chain, paths, records
 from toolkit.engine import standin
 from toolkit.engine.docker import BuildFailedError, Docker
-from toolkit.engine.local import uv_command
+from toolkit.engine.downloads import PROXIES, ca_bundle, uv_command
 from toolkit.engine.plan import LABEL, BuildPlan, GpuRequest, Limits, Mount, RunPlan
 from toolkit.facts import Facts, container, driver, platform
 from toolkit.facts import engine as engine_facts
@@ -34,9 +35,6 @@ from toolkit.model import (
     UsageError,
 )
 
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 SIMULATED_GPUS = 2
 PROBE_SECONDS = 120  # a driver that hangs must not hang kit; importing TensorFlow from a slow disk may take one
 
@@ -89,14 +87,32 @@ def host_gpus(facts: Facts) -> int:
 
 
 def all_gpus(facts: Facts) -> GpuRequest | None:
-    """Return the request for all GPUs in the engine's way, CDI before the nvidia runtime; None where it has neither."""
+    """Return the request for all GPUs in the engine's way, None where it has none: CDI, the registered nvidia runtime,
+    the toolkit's hook."""
     engine = facts.maybe(engine_facts.state)
     if engine is None or engine.fault:
         return None
     if engine.cdi_devices:
         named = tuple(name for name in engine.cdi_devices if name.isdigit())
         return GpuRequest("cdi", ("all",) if "all" in engine.cdi_devices else named)
-    return GpuRequest("runtime", ("all",)) if "nvidia" in engine.runtimes else None
+    if "nvidia" in engine.runtimes:
+        return GpuRequest("runtime", ("all",))
+    return GpuRequest("hook", ("all",)) if facts.maybe(engine_facts.hook_installed) else None
+
+
+def container_user(facts: Facts) -> str:
+    """Return the container's uid and gid: the caller's; in a rootless engine 0, which is the caller outside."""
+    docker = facts.maybe(engine_facts.state)
+    if docker and docker.rootless:
+        return "0:0"
+    uid, gid = paths.caller()
+    return f"{uid}:{gid}"
+
+
+def selinux(facts: Facts) -> bool:
+    """Return whether the engine labels its containers, which keeps them from the host's folders."""
+    docker = facts.maybe(engine_facts.state)
+    return docker is not None and any("selinux" in option for option in docker.security)
 
 
 # --- plan ------------------------------------------------------------------------------------------------------------
@@ -125,23 +141,30 @@ def plan(each: Variant, uv: Path, environment: dict[str, str], ca: Path | None) 
             f"{LABEL}.variant": each.name,
             f"{LABEL}.inputs": inputs_digest(each),
             f"{LABEL}.lock": f"sha256:{lock_digest}",
+            **{f"{LABEL}.version.{name}": version for name, version in locked_versions(each).items()},
             "org.opencontainers.image.version": each.tensorflow,
             "org.opencontainers.image.base.name": each.base,
         },
     )
 
 
-def ca_bundle(environment: dict[str, str]) -> Path | None:
-    """Return the CA bundle that this machine's downloads use: the environment's, else the system's."""
-    named = (Path(environment[name]) for name in CA_VARIABLES if environment.get(name))
-    return next((path for path in [*named, SYSTEM_CA] if path.is_file()), None)
+def locked_versions(each: Variant) -> dict[str, str]:
+    """Return the versions of the lock that an image is chosen by: TensorFlow, Keras, NumPy, the CUDA runtime, cuDNN."""
+    named = {"tensorflow": "tensorflow", "tensorflow-cpu": "tensorflow", "keras": "keras", "numpy": "numpy"}
+    named |= {"nvidia-cuda-runtime-cu12": "cuda", "nvidia-cudnn-cu12": "cudnn"}
+    pins = re.findall(r"^([a-z0-9-]+)==(\S+)", each.lock_file.read_text(encoding="utf-8"), re.MULTILINE)
+    versions: dict[str, str] = {}
+    for package, version in pins:  # the first of a package is that of the oldest Python, the images' own
+        if package in named:
+            versions.setdefault(named[package], version)
+    return versions
 
 
 # --- build -----------------------------------------------------------------------------------------------------------
 
 
 def current(engine: Docker, each: Variant) -> bool:
-    """Return whether the engine has this variant as its inputs are now, verified."""
+    """Return whether the engine has this variant, proven, as its inputs are now: only a proven image has the tag."""
     image = engine.image(each.tag)
     return image is not None and (image["Config"].get("Labels") or {}).get(f"{LABEL}.inputs") == inputs_digest(each)
 
@@ -200,7 +223,9 @@ def ensure_base(engine: Docker, each: Variant, on_line: Callable[[str], None]) -
     if engine.image(each.base) is not None:
         return
     script = Path(__file__).parent / "engine/base.sh"
-    done = subprocess.run(["bash", script, each.base], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", script, each.base], capture_output=True, text=True, check=False, env=engine.environment
+    )
     for line in done.stderr.splitlines():
         on_line(line)
     if done.returncode != 0:
@@ -210,7 +235,7 @@ def ensure_base(engine: Docker, each: Variant, on_line: Callable[[str], None]) -
 def _uv_folder() -> Path:
     """Return a folder with nothing but uv in it, since a build context is sent whole."""
     source = Path(uv_command())
-    folder = paths.cache() / "uv" / hashlib.sha256(str(source.stat()).encode()).hexdigest()[:12]
+    folder = paths.cache() / "uv" / importlib.metadata.version("uv")
     if not (folder / "uv").exists():
         paths.make(folder)
         shutil.copy2(source, folder / "uv.unfinished")
@@ -250,11 +275,12 @@ def useful_lines(log: str, count: int = 12) -> list[str]:
 def probe(
     engine: Docker,
     image: str,
+    facts: Facts,
     gpus: GpuRequest | None,
     mounts: tuple[Mount, ...] = (),
     devices: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Return the `probe` event of workloads/probe in a container of an image.
+    """Return the `probe` event of workloads/probe in a container of an image, started as a run would be.
 
     Raises KitError with its last lines where it ends without one.
     """
@@ -271,45 +297,53 @@ def probe(
         else:
             log.append(line)
 
-    workloads = Mount(paths.workloads(), "/workloads")
-    engine.run(
+    ended = engine.run(
         RunPlan(
             command=("python", "/workloads/probe/run.py"),
             environment={"PYTHONPATH": "/workloads", "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/tmp"},
-            mounts=(workloads, *mounts),
+            mounts=(Mount(paths.workloads(), "/workloads"), *mounts),
             image=image,
-            user="1000:1000",
+            user=container_user(facts),
             gpus=gpus,
             limits=Limits(memory_bytes=4 << 30),
             devices=devices,
             labels={f"{LABEL}.workload": "probe"},
             deadline_seconds=PROBE_SECONDS,
+            selinux=selinux(facts),
         ),
         on_line,
     )
     if not events:
-        raise KitError(f"the probe ended without an answer within {PROBE_SECONDS} s:\n" + "\n".join(log[-10:]))
+        raise KitError(f"the probe ended with code {ended.code} and no answer:\n" + "\n".join(log[-10:]))
     return events[-1]
 
 
-def verify(
-    engine: Docker, image_id: str, each: Variant, facts: Facts
-) -> tuple[dict[str, Any], dict[str, str | None], tuple[Finding, ...]]:
+Proof = tuple[dict[str, Any], dict[str, str | None], tuple[Finding, ...]]
+
+
+def verify(engine: Docker, image_id: str, each: Variant, facts: Facts) -> Proof:
     """Start the image as a run would be, and return how it was proven, the versions in it, and what is wrong with it.
 
-    A gpu variant must count every GPU of the machine, simulated ones where there are none; a cpu variant must import.
+    A gpu variant must count every GPU that it is given: the machine's, or simulated ones where there are none or the
+    machine itself keeps them from a container, for which the image is not to blame. A cpu variant must import.
     """
-    began = time.perf_counter()
+    if not each.name.startswith("gpu"):
+        return _prove(engine, image_id, each, facts, 0, None)
     real = all_gpus(facts) if host_gpus(facts) else None
-    gpu_variant = each.name.startswith("gpu")
-    simulated = gpu_variant and real is None
-    expected = 0
-    if gpu_variant:
-        expected = host_gpus(facts) if real else SIMULATED_GPUS
+    if real:
+        proof = _prove(engine, image_id, each, facts, host_gpus(facts), real)
+        if proof[0]["status"] == "passed":
+            return proof
+    return _prove(engine, image_id, each, facts, SIMULATED_GPUS, None)
+
+
+def _prove(engine: Docker, image_id: str, each: Variant, facts: Facts, expected: int, real: GpuRequest | None) -> Proof:
+    """Return the proof of an image by so many GPUs, simulated ones where no real ones are requested."""
+    began = time.perf_counter()
+    simulated = expected > 0 and real is None
     mounts, devices = standin.given(expected) if simulated else ((), ())
-    event = probe(engine, image_id, real if gpu_variant else None, mounts, devices)
-    inside = container.parse(each.tag, event)
-    findings = _judged(inside, facts, gpu_variant)
+    inside = container.parse(each.tag, probe(engine, image_id, facts, real, mounts, devices))
+    findings = _judged(inside, facts, expected > 0)
     complete = inside.tensorflow_gpus == expected and inside.tensorflow_error is None
     verified = {
         "status": "passed" if complete and not findings else "failed",

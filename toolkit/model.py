@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -81,7 +80,7 @@ class NotApplicableError(UnknownFactError):
     """Raised where a rung or rule does not exist on this kind of machine; the text says why."""
 
 
-EngineFault = Literal["not-installed", "down", "permission-denied"]
+EngineFault = Literal["not-installed", "down", "permission-denied", "remote"]
 
 # --- judgements ----------------------------------------------------------------------------------------------------
 
@@ -153,6 +152,20 @@ class Diagnosis:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One fault of the vocabulary, with the checks that find it and a machine of the library that has it."""
+
+    id: str
+    title: str
+    fix: str
+    checks: tuple[str, ...]
+    rung: RungName | None
+    machine: str | None
+    example: Finding | None
+    related: tuple[str, ...]
+
+
 # --- builds and runs -----------------------------------------------------------------------------------------------
 
 
@@ -198,8 +211,3 @@ class RunRecord:
 def document(verb: str, record: Any) -> dict[str, Any]:
     """Return the JSON document of a record: its fields beside `"schema": "kit.<verb>/1"`."""
     return {"schema": f"kit.{verb}/1", **asdict(record)}
-
-
-def lines(text: str) -> Iterator[str]:
-    """Yield the lines of a text that hold more than white space."""
-    yield from (line for line in text.splitlines() if line.strip())

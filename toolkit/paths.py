@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -26,8 +27,20 @@ def simgpu() -> Path:
     return _bundled("tests/simgpu")
 
 
+def hosts() -> Path:
+    return _bundled("tests/hosts")
+
+
 def _xdg(variable: str, default: str) -> Path:
-    return Path(os.environ.get(variable) or Path.home() / default) / "kit"
+    return Path(os.environ.get(variable) or _home() / default) / "kit"
+
+
+def _home() -> Path:
+    """Return the home of the person who called kit, under sudo too."""
+    try:
+        return Path(pwd.getpwuid(caller()[0]).pw_dir) if os.getuid() == 0 and "SUDO_UID" in os.environ else Path.home()
+    except KeyError:
+        return Path.home()
 
 
 def cache() -> Path:
@@ -56,7 +69,9 @@ def make(folder: Path) -> Path:
 
 def caller() -> tuple[int, int]:
     """Return the user and group ids of the person who called kit, under sudo too."""
-    return int(os.environ.get("SUDO_UID", os.getuid())), int(os.environ.get("SUDO_GID", os.getgid()))
+    if os.getuid() != 0:  # sudo -u somebody sets the variables too
+        return os.getuid(), os.getgid()
+    return int(os.environ.get("SUDO_UID", "0")), int(os.environ.get("SUDO_GID", "0"))
 
 
 def give_to_caller(path: Path) -> None:

@@ -30,10 +30,12 @@ class RunFolder:
         return {file.name: str(file) for file in sorted(self.path.iterdir()) if file.is_file()}
 
     def close(self, result: dict[str, Any]) -> None:
-        """Write result.json whole or not at all, and end the logs."""
+        """Write result.json whole or not at all, end the logs, and give every file to the caller."""
         self.events.close()
         self.log.close()
         write_json(self.path / "result.json", result)
+        for file in self.path.iterdir():
+            paths.give_to_caller(file)
 
 
 def new_run(workload: str, parent: Path | None) -> RunFolder:
@@ -74,6 +76,4 @@ def image_record(image_id: str) -> Path:
 
 
 def _open(file: Path) -> TextIO:
-    handle = file.open("w", encoding="utf-8", buffering=1)
-    paths.give_to_caller(file)
-    return handle
+    return file.open("w", encoding="utf-8", buffering=1)

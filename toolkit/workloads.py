@@ -15,10 +15,9 @@ from toolkit import doctor, paths, records
 from toolkit.engine import local
 from toolkit.engine.docker import Docker, EngineError
 from toolkit.engine.plan import LABEL, Exit, GpuRequest, Limits, Mount, RunPlan
-from toolkit.facts import Facts
-from toolkit.facts import engine as engine_facts
+from toolkit.facts import Facts, driver
 from toolkit.faults import finding, vocabulary
-from toolkit.images import Variant, all_gpus, build, current, host_gpus, variant
+from toolkit.images import Variant, all_gpus, build, container_user, current, host_gpus, selinux, variant
 from toolkit.model import (
     BuildRecord,
     Command,
@@ -92,23 +91,23 @@ def workload(name: str) -> Workload:
 # --- plan ------------------------------------------------------------------------------------------------------------
 
 
-def chosen_gpus(asked: str, there: int) -> tuple[int, ...]:
-    """Return the indices that `--gpus auto|all|none|N|0,2` means on a machine with so many GPUs.
+def chosen_gpus(asked: str, there: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the indices that `--gpus auto|all|none|N|0,2` means on a machine with GPUs of these indices.
 
     Raises UsageError where the value is none of these, or asks for GPUs that are not there.
     """
     if asked == "all" and not there:
         raise UsageError("--gpus all: this machine has no GPU that its driver can use; kit doctor tells why")
     if asked in ("auto", "all"):
-        return tuple(range(there))
+        return there
     if asked == "none":
         return ()
     parts = asked.split(",")
     if not all(part.isdecimal() for part in parts):
         raise UsageError(f"--gpus {asked}: give auto, all, none, a number of GPUs, or their indices as in 0,2")
-    wanted = tuple(sorted({int(part) for part in parts})) if len(parts) > 1 else tuple(range(int(asked)))
-    if any(index >= there for index in wanted):
-        raise UsageError(f"--gpus {asked}: this machine has {there} GPU(s); kit doctor shows them")
+    wanted = tuple(sorted({int(part) for part in parts})) if len(parts) > 1 else there[: int(asked)]
+    if (len(parts) == 1 and int(asked) > len(there)) or any(index not in there for index in wanted):
+        raise UsageError(f"--gpus {asked}: this machine has {len(there)} GPU(s); kit doctor shows them")
     return wanted
 
 
@@ -117,13 +116,20 @@ def gpu_request(asked: str, facts: Facts) -> GpuRequest | None:
 
     Raises UsageError as chosen_gpus does, KitError where GPUs were asked for that the engine cannot hand over.
     """
-    wanted = chosen_gpus(asked, host_gpus(facts))
+    there = gpu_indices(facts)
+    wanted = chosen_gpus(asked, there)
     every = all_gpus(facts)
     if not wanted or (every is None and asked == "auto"):
         return None
     if every is None:
         raise KitError(f"--gpus {asked}: the container engine has no way to hand GPUs over; kit doctor tells why")
-    return every if len(wanted) == host_gpus(facts) else GpuRequest(every.way, tuple(map(str, wanted)))
+    return every if wanted == there else GpuRequest(every.way, tuple(map(str, wanted)))
+
+
+def gpu_indices(facts: Facts) -> tuple[int, ...]:
+    """Return the NVML indices of the GPUs that the host's driver can use; a lost one leaves a gap."""
+    nvml = facts.maybe(driver.nvml)
+    return tuple(gpu.index for gpu in nvml.gpus) if nvml else ()
 
 
 def plan(
@@ -148,10 +154,11 @@ def plan(
         environment={**QUIET, "PYTHONPATH": root, "HOME": "/tmp"},
         mounts=(Mount(work.folder.parent, "/workloads"), Mount(run_folder, "/out", read_only=False)),
         image=place.image.tag,
-        user=_user(facts),
+        user=container_user(facts),
         gpus=gpu_request(options.gpus, facts),
         limits=Limits(memory_bytes=memory_bytes),
         labels={f"{LABEL}.workload": work.name, f"{LABEL}.run": run_folder.name},
+        selinux=selinux(facts),
     )
 
 
@@ -160,17 +167,9 @@ def _local_gpus(python: Path, asked: str, facts: Facts) -> dict[str, str]:
     folders = [local.library_path(python), os.environ.get("LD_LIBRARY_PATH", "")]
     environment = {"LD_LIBRARY_PATH": ":".join(filter(None, folders))}
     if asked not in ("auto", "all"):
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, chosen_gpus(asked, host_gpus(facts)))) or "-1"
+        environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's order, else the fastest card is first
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, chosen_gpus(asked, gpu_indices(facts)))) or "-1"
     return environment
-
-
-def _user(facts: Facts) -> str:
-    """Return the container's uid and gid: the caller's; in a rootless engine 0, which is the caller outside."""
-    docker = facts.maybe(engine_facts.state)
-    if docker and docker.rootless:
-        return "0:0"
-    uid, gid = paths.caller()
-    return f"{uid}:{gid}"
 
 
 def memory_limit(meminfo: str) -> int:
@@ -196,18 +195,24 @@ def start(
     back. Raises EngineError where Docker was asked for and does not answer.
     """
     facts = doctor.this_machine()
-    gpus = chosen_gpus(options.gpus, host_gpus(facts))
+    gpus = chosen_gpus(options.gpus, gpu_indices(facts))
     if options.device == "gpu" and not gpus:
         raise UsageError("--device gpu: there is no GPU to train on; kit doctor tells why")
     engine, notes = connect(choice)
+    nvml = facts.maybe(driver.nvml)
+    if nvml and nvml.error and not nvml.library_missing:
+        notes = (*notes, f"the GPU driver does not answer ({nvml.error}); kit doctor tells why")
     for note in notes:
-        on_progress(note)
+        on_event({"event": "note", "text": note})
     if engine is None:
         each = variant("gpu" if gpus else "cpu")
         on_progress(f"local engine: the packages of {each.lock}")
         python = local.environment(each.lock_file, on_progress)
         return run(work, options, out, facts, Place(python=python), on_event, notes)
-    each = variant("gpu" if gpu_request(options.gpus, facts) else "cpu")
+    request = gpu_request(options.gpus, facts)
+    if options.device == "gpu" and request is None:
+        raise KitError("--device gpu: the container engine has no way to hand GPUs over; kit doctor tells why")
+    each = variant("gpu" if request else "cpu")
     if not current(engine, each):
         on_progress(f"building {each.tag} first: it is missing, or its inputs changed")
         built = build(engine, each, facts, on_progress)
@@ -289,7 +294,7 @@ def run(
         pass
     except BaseException as error:
         folder.log.write(f"{error}\n")
-        folder.close({"run_id": folder.run_id, "status": "failed", "error": str(error)})
+        folder.close({"schema": "kit.run/1", "run_id": folder.run_id, "status": "failed", "error": str(error)})
         raise
     record = _record(work, folder, place, facts, Outcome(events, log, ended, began, time.time()))
     if any(event["event"] == "epoch" for event in events):
@@ -385,4 +390,3 @@ def _plot(events: list[Event], file: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend()
     figure.savefig(file, dpi=120)
-    paths.give_to_caller(file)

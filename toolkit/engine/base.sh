@@ -9,7 +9,8 @@ say() { printf 'base: %s\n' "$*" >&2; }
 
 docker image inspect "$image" >/dev/null 2>&1 && exit 0
 say "pulling $image"
-timeout 60 docker pull -q "$image" >/dev/null 2>&1 && exit 0
+refusal=$(timeout 60 docker pull -q "$image" 2>&1 >/dev/null) && exit 0
+say "no registry gives it: ${refusal##*$'\n'}"
 
 case $image in
   debian:*-slim) suite=${image#debian:} suite=${suite%-slim} ;;
@@ -17,7 +18,7 @@ case $image in
 esac
 [ "$(id -u)" = 0 ] || { say "no registry answers, and making $image needs root; run: sudo make engine"; exit 3; }
 command -v mmdebstrap >/dev/null || {
-  say "no registry answers; installing mmdebstrap to make $image"
+  say "installing mmdebstrap to make $image"
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap debian-archive-keyring </dev/null >/dev/null
 }
 say "making $image from Debian's mirror"

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
+import queue
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from toolkit.engine.plan import LABEL, BuildPlan, Exit, GpuRequest, OnLine, RunPlan
 from toolkit.model import EngineFault, KitError
 
-API_SECONDS = 10
+API_SECONDS = 60  # a busy daemon may take long to start or remove a container
 STOP_SECONDS = 10
 
 
@@ -32,20 +32,19 @@ class EngineError(KitError):
 class Docker:
     """A connection to the Docker engine of the current context."""
 
-    def __init__(self) -> None:
-        """Connect, or raise EngineError with the fault: not-installed, down or permission-denied."""
+    def __init__(self, seconds: float = API_SECONDS) -> None:
+        """Connect, or raise EngineError with the fault: not-installed, down, permission-denied or remote."""
         import docker
-        from docker.context import ContextAPI
         from docker.errors import DockerException
 
+        url, tls, self._context = _endpoint()
+        if not url.startswith(("unix://", "npipe://")):
+            raise EngineError(
+                "remote", f"the Docker engine is at {url}: kit mounts folders of this machine, so it needs one here"
+            )
         try:
-            if named := os.environ.get("DOCKER_HOST"):
-                _knock(named)
-                self._client = docker.from_env(timeout=API_SECONDS)
-            else:
-                context = ContextAPI.get_current_context()
-                _knock(context.Host)
-                self._client = docker.DockerClient(base_url=context.Host, tls=context.TLSConfig, timeout=API_SECONDS)
+            _knock(url)
+            self._client = docker.DockerClient(base_url=url, tls=tls, timeout=seconds)
             self._client.ping()
         except (DockerException, OSError) as error:
             raise EngineError(*_fault(error)) from error
@@ -80,49 +79,38 @@ class Docker:
         """Run the plan's container to its end, hand its lines on as they come, and leave nothing behind.
 
         KeyboardInterrupt stops the container (STOP_SECONDS to say goodbye), hands its last lines on and is raised again.
+        Raises KitError where the engine refuses the container, or where it outlives its deadline.
         """
-        from docker.errors import APIError, ImageNotFound
+        from docker.errors import APIError, DockerException, ImageNotFound
+        from requests.exceptions import RequestException
 
         began = time.perf_counter()
         try:
             container = self._client.containers.create(**container_options(plan))
+            with ExitStack() as leave:
+                leave.callback(_remove, container)
+                stream = container.attach(stream=True, demux=True, logs=True)
+                leave.callback(stream._response.close)  # docker-py's own stream.close() leaves its socket open
+                container.start()
+                started = time.perf_counter() - began
+                _hand_on(container, stream, on_line, plan.deadline_seconds)
+                code = container.wait(timeout=API_SECONDS)["StatusCode"]
+                container.reload()
+                return Exit(code, bool(container.attrs["State"].get("OOMKilled")), started)
         except ImageNotFound as error:
             raise KitError(f"the image {plan.image} is not in the engine; build it: kit build") from error
         except APIError as error:
             raise KitError(f"the engine refused the container: {error.explanation}") from error
-        with ExitStack() as leave:
-            leave.callback(container.remove, force=True, v=True)
-            split = _LineSplitter(on_line)
-            stream = container.attach(stream=True, demux=True, logs=True)
-            leave.callback(stream._response.close)  # docker-py's own stream.close() leaves the response's socket open
-            try:
-                container.start()
-            except APIError as error:
-                raise KitError(f"the engine could not start the container: {error.explanation}") from error
-            started = time.perf_counter() - began
-            if plan.deadline_seconds is not None:
-                killer = threading.Timer(plan.deadline_seconds, container.kill)
-                killer.start()
-                leave.callback(killer.cancel)
-            try:
-                split.feed(stream)
-            except KeyboardInterrupt:
-                # In the background, since its last words must be read while it stops.
-                stopper = threading.Thread(target=container.stop, kwargs={"timeout": STOP_SECONDS}, daemon=True)
-                stopper.start()
-                split.feed(stream)
-                stopper.join(API_SECONDS)
-                raise
-            code = container.wait(timeout=API_SECONDS)["StatusCode"]
-            container.reload()
-            return Exit(code, bool(container.attrs["State"].get("OOMKilled")), started)
+        except (DockerException, RequestException) as error:
+            raise KitError(f"the engine stopped answering: {error}") from error
 
     def sweep(self) -> int:
         """Remove the containers of kits that are gone, killed ones included, and return how many there were."""
         from docker.errors import APIError
 
         gone = 0
-        for container in self._client.containers.list(all=True, filters={"label": f"{LABEL}.owner"}):
+        ours = {"label": f"{LABEL}.owner"}
+        for container in self._client.containers.list(all=True, filters=ours, ignore_removed=True):
             if owner_lives(container.labels[f"{LABEL}.owner"], running=container.status == "running"):
                 continue
             try:
@@ -133,34 +121,48 @@ class Docker:
         return gone
 
     def build(self, plan: BuildPlan, on_line: Callable[[str], None]) -> str:
-        """Build by buildx, hand each line of its progress on, and return the image's id.
+        """Build by buildx, hand each line of its progress on, and return the image's id; it has no name then.
 
         Raises KitError where the engine has no BuildKit, BuildFailedError where the build itself fails.
         """
-        with tempfile.TemporaryDirectory() as scratch:
-            id_file = Path(scratch, "id")
-            process = subprocess.Popen(
-                build_command(plan, id_file),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                text=True,
-                errors="replace",
-                start_new_session=True,  # Ctrl-C comes to kit, which stops buildx itself
-            )
-            assert process.stdout is not None
-            try:
-                for line in process.stdout:
-                    on_line(line.rstrip("\n"))
-            except BaseException:
-                process.terminate()
-                process.wait()
-                raise
-            finally:
-                process.stdout.close()
-            if process.wait() != 0:
-                raise BuildFailedError("docker buildx build failed")
-            return id_file.read_text().strip()
+        # A name for the time of the build: the id that buildx writes to a file is not the engine's own where images
+        # are kept by containerd. https://github.com/docker/buildx/issues/3952
+        name = f"{LABEL}/building:{os.getpid()}"
+        process = subprocess.Popen(
+            build_command(plan, name, self.builder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=self.environment,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # Ctrl-C comes to kit, which stops buildx itself
+        )
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                on_line(line.rstrip("\n"))
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        finally:
+            process.stdout.close()
+        if process.wait() != 0:
+            raise BuildFailedError("docker buildx build failed")
+        image_id = str(self._client.images.get(name).id)
+        self._client.images.remove(name, noprune=True)
+        return image_id
+
+    @property
+    def builder(self) -> str:
+        """The builder of this engine itself, which sees its images; a user's own builder may be elsewhere."""
+        return self._context or "default"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which Docker's own commands talk to this engine."""
+        return {**os.environ, **({"DOCKER_CONTEXT": self._context} if self._context else {})}
 
 
 class BuildFailedError(KitError):
@@ -176,17 +178,19 @@ def container_options(plan: RunPlan) -> dict[str, Any]:
     return {
         "image": plan.image,
         "command": list(plan.command),
-        "environment": plan.environment,
+        "environment": {**plan.environment, "NVIDIA_VISIBLE_DEVICES": visible_devices(plan.gpus)},
         "user": plan.user,
         "mounts": [Mount(m.target, str(m.source), type="bind", read_only=m.read_only) for m in plan.mounts],
+        "runtime": "nvidia" if plan.gpus and plan.gpus.way == "runtime" else None,
         "device_requests": device_requests(plan.gpus),
+        "group_add": node_groups() if plan.gpus else [],
         "devices": list(plan.devices),
         "labels": {**plan.labels, f"{LABEL}.owner": owner()},
         "network_mode": "none",
         "read_only": True,
         "tmpfs": {"/tmp": "rw,exec,mode=1777"},
         "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
+        "security_opt": ["no-new-privileges", *(["label=disable"] if plan.selinux else [])],
         "init": True,
         "mem_limit": plan.limits.memory_bytes,
         "pids_limit": plan.limits.pids,
@@ -195,10 +199,11 @@ def container_options(plan: RunPlan) -> dict[str, Any]:
 
 
 def device_requests(gpus: GpuRequest | None) -> list[Any]:
-    """Return the SDK's device requests for GPUs: CDI names, or the nvidia runtime's count and capabilities."""
+    """Return the SDK's device requests for GPUs: CDI names, or what the toolkit's hook is asked for; the nvidia runtime
+    goes by the environment."""
     from docker.types import DeviceRequest
 
-    if gpus is None:
+    if gpus is None or gpus.way == "runtime":
         return []
     if gpus.way == "cdi":
         return [DeviceRequest(driver="cdi", device_ids=[f"nvidia.com/gpu={device}" for device in gpus.devices])]
@@ -208,10 +213,22 @@ def device_requests(gpus: GpuRequest | None) -> list[Any]:
     return [DeviceRequest(device_ids=list(gpus.devices), capabilities=capabilities)]
 
 
-def build_command(plan: BuildPlan, id_file: Path) -> list[str]:
+def visible_devices(gpus: GpuRequest | None) -> str:
+    """Return NVIDIA_VISIBLE_DEVICES for a request: void where none is meant to come by the runtime, which may be the
+    engine's default and reads the image's own value otherwise."""
+    return ",".join(gpus.devices) if gpus and gpus.way != "cdi" else "void"
+
+
+def node_groups() -> list[int]:
+    """Return the groups that own NVIDIA's device nodes where not everybody may open them."""
+    nodes = [node.stat() for node in Path("/dev").glob("nvidia*") if node.is_char_device()]
+    return sorted({node.st_gid for node in nodes if not node.st_mode & 0o006})
+
+
+def build_command(plan: BuildPlan, tag: str, builder: str) -> list[str]:
     """Return the command line of a build; secrets and contexts by path, so that nothing of them is in the image."""
-    command = [docker_command(), "buildx", "build", "--progress", "plain", "--load", "--provenance", "false"]
-    command += ["--iidfile", str(id_file)]
+    command = [docker_command(), "buildx", "build", "--builder", builder, "--progress", "plain", "--load"]
+    command += ["--provenance", "false", "--tag", tag]
     for name, value in plan.arguments.items():
         command += ["--build-arg", f"{name}={value}"]
     for name, path in plan.contexts.items():
@@ -239,20 +256,24 @@ def docker_command() -> str:
 
 
 def owner() -> str:
-    """Return what identifies this kit process: boot, process id and its start, so that a reused id is not taken for it."""
-    return f"{_boot_id()}/{os.getpid()}/{_process_start(os.getpid())}"
+    """Return what identifies this kit: boot, process namespace, process id and its start, since ids are used again."""
+    return f"{_boot_id()}/{_namespace()}/{os.getpid()}/{_process_start(os.getpid())}"
 
 
 def owner_lives(label: str, *, running: bool) -> bool:
     """Return whether the kit that made a container may still need it."""
-    boot, pid, start = label.split("/")
-    if boot != _boot_id():
-        return running  # another machine's, or from before a reboot: then it no longer runs
+    boot, namespace, pid, start = label.split("/")
+    if (boot, namespace) != (_boot_id(), _namespace()):
+        return running  # a kit elsewhere, or from before a reboot: then it no longer runs
     return _process_start(int(pid)) == start
 
 
 def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _namespace() -> str:
+    return str(Path("/proc/self/ns/pid").stat().st_ino)
 
 
 def _process_start(pid: int) -> str | None:
@@ -261,6 +282,20 @@ def _process_start(pid: int) -> str | None:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
         return None
+
+
+def _endpoint() -> tuple[str, Any, str | None]:
+    """Return the engine's URL, its TLS configuration, and the name of its context, as Docker's own client chooses them."""
+    from docker.context import ContextAPI
+    from docker.tls import TLSConfig
+
+    if url := os.environ.get("DOCKER_HOST"):
+        return url, TLSConfig() if os.environ.get("DOCKER_TLS_VERIFY") else False, None
+    name = os.environ.get("DOCKER_CONTEXT")
+    context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
+    if context is None:
+        raise EngineError("down", f"there is no Docker context {name or 'of that name'}; see: docker context ls")
+    return context.Host, context.TLSConfig, context.name
 
 
 def _knock(url: str) -> None:
@@ -278,23 +313,74 @@ def _fault(error: Exception) -> tuple[EngineFault, str]:
         return "permission-denied", "this user may not use the Docker socket; run: sudo usermod -aG docker $USER"
     if not shutil.which("docker") and not shutil.which("dockerd"):
         return "not-installed", "no Docker engine is installed; run: sudo make engine"
-    return "down", "the Docker engine does not answer; start it: sudo systemctl start docker (or sudo make engine)"
+    start = "sudo systemctl start docker (or sudo make engine)"
+    return "down", f"the Docker engine does not answer ({error}); start it: {start}"
 
 
-class _LineSplitter:
+def _remove(container: Any) -> None:
+    """Remove a container; one that hangs in the kernel is left for the next sweep rather than waited for."""
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    with suppress(DockerException, RequestException):
+        container.remove(force=True, v=True)
+
+
+def _hand_on(container: Any, stream: Any, on_line: OnLine, deadline_seconds: float | None) -> None:
+    """Hand every line of a container's streams on until they end, those that it says while Ctrl-C stops it too.
+
+    They are read in a thread, since an interrupt would end the reader with the lines that it holds.
+    """
+    chunks: queue.SimpleQueue[tuple[bytes | None, bytes | None] | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            for pair in stream:
+                chunks.put(pair)
+        finally:
+            chunks.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    lines = _Lines(on_line)
+    until = None if deadline_seconds is None else time.monotonic() + deadline_seconds
+    interrupted = False
+    while True:
+        try:
+            pair = chunks.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            threading.Thread(target=_remove, args=(container,), daemon=True).start()
+            if interrupted:
+                break
+            raise KitError(f"the container gave no answer within {deadline_seconds:g} s") from None
+        except KeyboardInterrupt:
+            interrupted = True
+            until = time.monotonic() + STOP_SECONDS + 5
+            threading.Thread(target=container.stop, kwargs={"timeout": STOP_SECONDS}, daemon=True).start()
+            continue
+        if pair is None:
+            break
+        lines.feed(pair)
+    lines.end()
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+class _Lines:
     """Turns the chunks of the two streams into lines."""
 
     def __init__(self, on_line: OnLine) -> None:
         self._on_line = on_line
+        self._rest: dict[Literal["stdout", "stderr"], bytes] = {"stdout": b"", "stderr": b""}
 
-    def feed(self, stream: Any) -> None:
-        """Hand every line of a demultiplexed stream on, the unfinished last ones at its end."""
-        rest = {"stdout": b"", "stderr": b""}
-        for chunks in stream:
-            for name, chunk in zip(("stdout", "stderr"), chunks, strict=True):
-                *whole, rest[name] = (rest[name] + (chunk or b"")).split(b"\n")
-                for line in whole:
-                    self._on_line(name, line.decode(errors="replace"))  # type: ignore[arg-type]
-        for name, line in rest.items():
+    def feed(self, pair: tuple[bytes | None, bytes | None]) -> None:
+        """Hand the lines on that these chunks end."""
+        for name, chunk in zip(self._rest, pair, strict=True):
+            *whole, self._rest[name] = (self._rest[name] + (chunk or b"")).split(b"\n")
+            for line in whole:
+                self._on_line(name, line.decode(errors="replace"))
+
+    def end(self) -> None:
+        """Hand the unfinished last lines on."""
+        for name, line in self._rest.items():
             if line:
-                self._on_line(name, line.decode(errors="replace"))  # type: ignore[arg-type]
+                self._on_line(name, line.decode(errors="replace"))

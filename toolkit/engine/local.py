@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from toolkit import paths
+from toolkit.engine.downloads import ca_bundle, uv_command
 from toolkit.engine.plan import Exit, OnLine, RunPlan
 from toolkit.model import KitError
 
@@ -28,31 +30,37 @@ def environment(lock: Path, on_line: Callable[[str], None]) -> Path:
     installation is never taken for an environment. Raises KitError with uv's own words where it cannot be made.
     """
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
-    home = paths.make(paths.cache() / "environments") / f"{lock.stem}-{digest}"
+    low, high = SUPPORTED_PYTHON
+    own = low <= sys.version_info[:2] <= high
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}" if own else f"{high[0]}.{high[1]}"
+    home = paths.make(paths.cache() / "environments") / f"{lock.stem}-{digest}-python{version}"
     python = home / "bin/python"
     if python.exists():
         return python
+    shutil.rmtree(home, ignore_errors=True)  # its Python is gone
     uv = uv_command()
-    unfinished = home.with_name(f"{home.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    low, high = SUPPORTED_PYTHON
-    wanted = sys.executable if low <= sys.version_info[:2] <= high else f"{high[0]}.{high[1]}"
-    into = str(unfinished / "bin/python")
-    _uv([uv, "venv", "--quiet", "--relocatable", "--python", wanted, str(unfinished)], on_line)
-    _uv([uv, "pip", "install", "--require-hashes", "--compile-bytecode", "--python", into, "-r", str(lock)], on_line)
-    unfinished.rename(home)
+    with tempfile.TemporaryDirectory(dir=home.parent, ignore_cleanup_errors=True) as scratch:
+        unfinished = Path(scratch, "environment")
+        _uv(
+            [uv, "venv", "--quiet", "--relocatable", "--python", sys.executable if own else version, str(unfinished)],
+            on_line,
+        )
+        into = ["--python", str(unfinished / "bin/python"), "-r", str(lock)]
+        _uv([uv, "pip", "install", "--require-hashes", "--compile-bytecode", *into], on_line)
+        try:
+            unfinished.rename(home)
+        except OSError:  # another kit was first
+            if not python.exists():
+                raise
     return python
 
 
-def uv_command() -> str:
-    """Return the uv that was installed with kit."""
-    import uv
-
-    return str(uv.find_uv_bin())
-
-
 def _uv(command: list[str], on_line: Callable[[str], None]) -> None:
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    ca = ca_bundle(dict(os.environ))
+    environment = {**os.environ, **({"SSL_CERT_FILE": str(ca)} if ca else {})}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
+    )
     assert process.stdout is not None
     words = []
     with process.stdout:
@@ -116,4 +124,4 @@ def run(plan: RunPlan, on_line: OnLine) -> Exit:
     finally:
         for thread in pumps:
             thread.join(5)
-    return Exit(code, code == -signal.SIGKILL, started)
+    return Exit(code, False, started)

@@ -23,9 +23,9 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class GpuRequest:
-    """Which GPUs to hand over, and by which of the engine's two ways."""
+    """Which GPUs to hand over, and by which of the engine's ways: CDI, the nvidia runtime, or the toolkit's hook."""
 
-    way: Literal["cdi", "runtime"]
+    way: Literal["cdi", "runtime", "hook"]
     devices: tuple[str, ...]  # ("all",) or indices
 
 
@@ -52,6 +52,7 @@ class RunPlan:
     devices: tuple[str, ...] = ()  # further device nodes, "host:container:permissions"
     labels: dict[str, str] = field(default_factory=dict)
     deadline_seconds: float | None = None  # then the container is killed
+    selinux: bool = False  # the engine labels containers: they may not read the host's folders unless that is off
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ set -euo pipefail
 
 say() { printf 'engine: %s\n' "$*" >&2; }
 die() { say "$1"; exit 3; }
-answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+answers() { timeout 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 has_buildx() { docker buildx version >/dev/null 2>&1; }
 
 log=/var/log/kit-dockerd.log
@@ -18,7 +18,7 @@ install_engine() {
   . /etc/os-release
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq </dev/null || say "apt-get update reported errors; going on with the lists that are here"
-  if [ "$ID" = debian ] && [ "${VERSION_ID%%.*}" -lt 13 ]; then
+  if [ "$ID" = debian ] && [ "${VERSION_ID:-99}" -lt 13 ]; then
     # Bookworm's docker.io 20.10 knows neither CDI nor buildx. Trixie's needs only libc 2.34: take its three
     # packages, and everything they depend on from the distribution that is here.
     local work; work=$(mktemp -d); chmod 755 "$work"
@@ -28,11 +28,11 @@ install_engine() {
     local from=(-o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists")
     apt-get -qq "${from[@]}" update </dev/null
     (cd "$work" && apt-get -qq "${from[@]}" download docker.io docker-cli docker-buildx </dev/null)
-    apt-get install -y -qq --no-install-recommends "$work"/*.deb "${packages[@]:3}" </dev/null >/dev/null
+    apt-get install -y -qq --no-remove --no-install-recommends "$work"/*.deb "${packages[@]:3}" </dev/null >/dev/null
     rm -rf "$work"
   else
     [ "$ID" = ubuntu ] && packages=(docker.io docker-buildx containerd runc iptables ca-certificates)
-    apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null >/dev/null
+    apt-get install -y -qq --no-remove --no-install-recommends "${packages[@]}" </dev/null >/dev/null
   fi
   export PATH="/usr/bin:$PATH"
   hash -r
@@ -78,6 +78,7 @@ start_engine() {
 if ! answers; then
   [ "$(id -u)" = 0 ] || die "no Docker engine answers and only root can start one; run: sudo make engine"
   if ! command -v dockerd >/dev/null || ! has_buildx; then
+    command -v dockerd >/dev/null && die "your Docker has no buildx; install docker-buildx-plugin (Docker's repository) or docker-buildx"
     command -v apt-get >/dev/null || die "no Docker engine here and no apt-get; install one: https://docs.docker.com/engine/install/"
     say "installing the distribution's Docker engine"
     install_engine

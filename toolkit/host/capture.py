@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import re
 import socket
@@ -16,6 +15,15 @@ SCHEMA = "kit.capture/1"
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 MAC = re.compile(r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b")
+KEPT = (
+    "localhost",
+    "ubuntu",
+    "debian",
+    "fedora",
+    "arch",
+    "nvidia",
+    "docker",
+)  # host names that say nothing, and mean more
 HOME = re.compile(r"/home/[^/\s:\"]+")
 
 
@@ -73,8 +81,8 @@ def redacted(document: dict[str, Any]) -> dict[str, Any]:
     text = UUID.sub(lambda match: uuids.setdefault(match[0], f"00000000-0000-0000-0000-{len(uuids):012x}"), text)
     text = MAC.sub("00:00:00:00:00:00", text)
     text = HOME.sub("/home/user", text)
-    for name, replacement in ((socket.gethostname(), "host"), (getpass.getuser(), "user")):
-        if len(name) > 2 and name != "root":
-            text = re.sub(rf"\b{re.escape(name)}\b", replacement, text)
+    name = socket.gethostname()
+    if len(name) > 2 and name not in KEPT:
+        text = re.sub(rf"\b{re.escape(name)}\b", "host", text)
     result: dict[str, Any] = json.loads(text)
     return result

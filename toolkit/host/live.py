@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from toolkit.host import Host
+from toolkit.host import Host, proc
 from toolkit.model import Absent, Answer, Failed, NotAsked, Value
 
 DEADLINE_SECONDS = 3.0
+NVML_SECONDS = 8.0  # without persistence mode it initialises every GPU first
 MAX_BYTES = 1 << 20
 
 
@@ -33,8 +34,12 @@ def host(doors: dict[str, Callable[[str], Answer]] | None = None) -> Host:
         "env": lambda name: Value(os.environ[name]) if name in os.environ else Absent(),
         "run": run,
         "machine": lambda _: Value(platform.machine()),
-        "uid": lambda _: Value(str(os.getuid())),
+        "system": lambda _: Value(platform.system()),
+        "uid": lambda _: Value(str(os.getuid())) if hasattr(os, "getuid") else Absent(),  # Windows has none
         "nvml": lambda _: nvml(),
+        "process": lambda pid: proc.process(root, pid),
+        "holders": lambda prefix: proc.holders(root, prefix),
+        "kernel-log": lambda word: proc.kernel_log(run, word),
         **(doors or {}),
     }
 
@@ -76,16 +81,16 @@ def nvml() -> Answer:
         [sys.executable, "-m", "toolkit.host.nvml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        out, err = child.communicate(timeout=DEADLINE_SECONDS)
+        out, err = child.communicate(timeout=NVML_SECONDS)
     except subprocess.TimeoutExpired:
         child.kill()
         try:
             child.communicate(timeout=0.5)
         except subprocess.TimeoutExpired:
             return Failed(
-                f"no answer within {DEADLINE_SECONDS:g} s, and the probe cannot be killed: it hangs in the driver"
+                f"no answer within {NVML_SECONDS:g} s, and the probe cannot be killed: it hangs in the driver"
             )
-        return Failed(f"no answer within {DEADLINE_SECONDS:g} s")
+        return Failed(f"no answer within {NVML_SECONDS:g} s")
     try:
         return Value(json.loads(out))
     except ValueError:

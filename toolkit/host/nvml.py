@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
+
+# Errors that say only that this card or driver has no such reading.
+SILENT = ("NVML_ERROR_NOT_SUPPORTED", "NVML_ERROR_FUNCTION_NOT_FOUND", "NVML_ERROR_ARGUMENT_VERSION_MISMATCH")
 
 
 def read() -> dict[str, Any]:
@@ -35,7 +39,92 @@ def _gpu(nvml: Any, index: int) -> dict[str, Any]:
         "pci_address": nvml.nvmlDeviceGetPciInfo(handle).busId,
         "compute_capability": f"{major}.{minor}",
         "memory_bytes": int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
+        "health": _health(nvml, handle),
     }
+
+
+def _health(nvml: Any, gpu: Any) -> dict[str, Any]:
+    """Return the readings of one GPU: null where there is none, and `errors` by reading where NVML failed at one."""
+    uncorrected, since_boot, ever = (
+        nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED,
+        nvml.NVML_VOLATILE_ECC,
+        nvml.NVML_AGGREGATE_ECC,
+    )
+    slowdown, shutdown = nvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN, nvml.NVML_TEMPERATURE_THRESHOLD_SHUTDOWN
+    readings: dict[str, Callable[[], Any]] = {
+        "temperature_celsius": lambda: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU),
+        "slowdown_celsius": lambda: nvml.nvmlDeviceGetTemperatureThreshold(gpu, slowdown),
+        "shutdown_celsius": lambda: nvml.nvmlDeviceGetTemperatureThreshold(gpu, shutdown),
+        "fan_percent": lambda: nvml.nvmlDeviceGetFanSpeed(gpu),
+        "power_milliwatts": lambda: nvml.nvmlDeviceGetPowerUsage(gpu),
+        "power_limit_milliwatts": lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(gpu),
+        "utilization_percent": lambda: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu,
+        "performance_state": lambda: nvml.nvmlDeviceGetPerformanceState(gpu),
+        # The old name: drivers before 535 have only this one, and later ones keep it.
+        "clocks_event_reasons": lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
+        "persistence_mode": lambda: nvml.nvmlDeviceGetPersistenceMode(gpu),
+        "compute_mode": lambda: nvml.nvmlDeviceGetComputeMode(gpu),
+        "mig_mode": lambda: nvml.nvmlDeviceGetMigMode(gpu)[0],
+        "mig_devices": lambda: _mig_devices(nvml, gpu),
+        "ecc_uncorrected": lambda: nvml.nvmlDeviceGetTotalEccErrors(gpu, uncorrected, since_boot),
+        "ecc_uncorrected_ever": lambda: nvml.nvmlDeviceGetTotalEccErrors(gpu, uncorrected, ever),
+        "remapped_rows": lambda: nvml.nvmlDeviceGetRemappedRows(gpu)[1],
+        "remap_pending": lambda: nvml.nvmlDeviceGetRemappedRows(gpu)[2],
+        "remap_failed": lambda: nvml.nvmlDeviceGetRemappedRows(gpu)[3],
+        "retirement_pending": lambda: nvml.nvmlDeviceGetRetiredPagesPendingStatus(gpu),
+        "recovery_action": lambda: _recovery_action(nvml, gpu),
+        "memory_used_bytes": lambda: _memory_used_bytes(nvml, gpu),
+        "processes": lambda: _processes(nvml, gpu),
+    }
+    health: dict[str, Any] = dict.fromkeys(readings)
+    errors = {}
+    for name, reading in readings.items():
+        try:
+            health[name] = reading()
+        except nvml.NVMLError as error:
+            if (text := _name(error)) not in SILENT:
+                errors[name] = text
+        except Exception as error:  # an odd answer of one reading must not cost the others
+            errors[name] = type(error).__name__
+    return {**health, "errors": errors}
+
+
+def _mig_devices(nvml: Any, gpu: Any) -> int | None:
+    """Return the number of MIG devices, None where MIG is off."""
+    if not nvml.nvmlDeviceGetMigMode(gpu)[0]:
+        return None
+    found = 0
+    for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(gpu)):
+        try:
+            nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, index)
+        except nvml.NVMLError_NotFound:
+            continue
+        found += 1
+    return found
+
+
+def _recovery_action(nvml: Any, gpu: Any) -> int | None:
+    """Return what NVML asks for to recover this GPU (0: nothing), None where the driver is older than this question."""
+    (field,) = nvml.nvmlDeviceGetFieldValues(gpu, [nvml.NVML_FI_DEV_GET_GPU_RECOVERY_ACTION])
+    return int(field.value.uiVal) if field.nvmlReturn == nvml.NVML_SUCCESS else None
+
+
+def _memory_used_bytes(nvml: Any, gpu: Any) -> int:
+    """Return the memory that programs hold; the first version of the call counts the driver's own reserve in."""
+    try:
+        return int(nvml.nvmlDeviceGetMemoryInfo(gpu, version=nvml.nvmlMemory_v2).used)
+    except nvml.NVMLError:
+        return int(nvml.nvmlDeviceGetMemoryInfo(gpu).used)
+
+
+def _processes(nvml: Any, gpu: Any) -> list[dict[str, int | None]]:
+    """Return the processes on this GPU with what each holds, in bytes (null where the driver does not tell)."""
+    found = list(nvml.nvmlDeviceGetComputeRunningProcesses(gpu))
+    try:
+        found += nvml.nvmlDeviceGetGraphicsRunningProcesses(gpu)
+    except nvml.NVMLError:
+        pass
+    return [{"pid": int(each.pid), "memory_bytes": each.usedGpuMemory} for each in found]
 
 
 def _name(error: Any) -> str:

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.model import BuildRecord, CheckResult, Command, Diagnosis, Finding, Rung, RunRecord
+from toolkit.model import BuildRecord, CheckResult, Command, Diagnosis, Finding, Page, Rung, RunRecord
 
 MARKS = {
     "ok": "[green]✓[/]",
@@ -77,14 +77,35 @@ def _checks(checks: Iterable[CheckResult]) -> Table:
     return table
 
 
-def checks_list(rows: Iterable[tuple[str, str, str]]) -> Table:
-    """Return every check by rung with its title."""
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    for name in ("rung", "check", "title"):
-        table.add_column(name)
+def table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
+    """Return a plain table."""
+    drawn = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in columns:
+        drawn.add_column(name)
     for row in rows:
-        table.add_row(*map(escape, row))
-    return table
+        drawn.add_row(*map(escape, row))
+    return drawn
+
+
+def page(record: Page) -> RenderableType:
+    """Return a fault's page."""
+    parts: list[RenderableType] = [
+        f"[bold]{record.id}[/]  {escape(record.title)}",
+        f"[bold]mend[/]  {escape(record.fix)}",
+    ]
+    if record.checks:
+        parts.append(f"[bold]found by[/]  kit doctor, {', '.join(record.checks)} (rung {record.rung})")
+    else:
+        parts.append("[bold]found by[/]  a log alone: the facts of a machine do not show it")
+    if record.example:
+        parts += [
+            Text(),
+            f"[dim]A machine that has it: kit doctor --simulate {record.machine}[/]",
+            _finding(record.example, "Finding"),
+        ]
+    if record.related:
+        parts.append(f"[bold]near it[/]  {', '.join(record.related)}")
+    return Group(*parts)
 
 
 def _finding(found: Finding, kind: str) -> Panel:
@@ -180,6 +201,8 @@ def running(output: Console) -> Iterator[tuple[Callable[[dict[str, Any]], None],
 
         def on_event(event: dict[str, Any]) -> None:
             match event["event"]:
+                case "note":
+                    output.print(f"[yellow]note[/]  {escape(event['text'])}")
                 case "phase-started":
                     progress.update(task, description=event["phase"])
                 case "gpus":
@@ -199,6 +222,8 @@ def running(output: Console) -> Iterator[tuple[Callable[[dict[str, Any]], None],
 
 def _plain(output: Console, event: dict[str, Any]) -> None:
     match event["event"]:
+        case "note":
+            output.print(f"[yellow]note[/]  {escape(event['text'])}")
         case "gpus":
             output.print(f"Num GPUs Available:  {event['tensorflow']}")
         case "summary":

@@ -1,0 +1,26 @@
+"""What downloads need on this machine: uv, the CA bundle, the proxies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+SYSTEM_CA = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Ubuntu, Arch
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),  # Fedora, RHEL
+    Path("/etc/ssl/ca-bundle.pem"),  # openSUSE
+)
+
+
+def ca_bundle(environment: dict[str, str]) -> Path | None:
+    """Return the CA bundle that this machine's downloads use: the environment's, else the system's."""
+    named = (Path(environment[name]) for name in CA_VARIABLES if environment.get(name))
+    return next((path for path in [*named, *SYSTEM_CA] if path.is_file()), None)
+
+
+def uv_command() -> str:
+    """Return the uv that was installed with kit."""
+    import uv
+
+    return str(uv.find_uv_bin())

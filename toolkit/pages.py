@@ -1,0 +1,60 @@
+"""The page of a fault: its words, and what the library of machines shows of it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from toolkit import chain, scenarios
+from toolkit.checks import check_id, rules
+from toolkit.facts import Facts
+from toolkit.faults import vocabulary
+from toolkit.host import capture
+from toolkit.model import Diagnosis, Finding, Page, RungName, UsageError
+
+
+def page(fault: str) -> Page:
+    """Return a fault's page; UsageError for an id that is not in the vocabulary, with the nearest ones."""
+    if fault not in vocabulary():
+        import difflib
+
+        near = difflib.get_close_matches(fault, vocabulary(), cutoff=0.4) or ["kit explain --list shows all"]
+        raise UsageError(f"there is no fault {fault!r}; did you mean {', '.join(near)}?")
+    shown = _shown().get(fault, [])
+    machine, example = _plainest(shown, fault)
+    names = tuple(dict.fromkeys(check for _, _, check in shown))
+    rung = _rung(names[0]) if names else None
+    related = tuple(
+        other for other in sorted(_shown()) if other != fault and rung and _rung(_shown()[other][0][2]) == rung
+    )
+    words = vocabulary()[fault]
+    return Page(fault, words["title"], words["fix"], names, rung, machine, example, related)
+
+
+@cache
+def _shown() -> dict[str, list[tuple[str, Finding, str]]]:
+    """Return for each fault where the library shows it: machine, finding, and the check that found it."""
+    shown: dict[str, list[tuple[str, Finding, str]]] = {}
+    for name in scenarios.names():
+        facts = Facts(capture.replay(scenarios.file(name)))
+        for rule in rules():
+            for check in rule.checks:
+                for found in chain.found_by(check, facts):
+                    shown.setdefault(found.id, []).append((name, found, check_id(check)))
+    return shown
+
+
+def _plainest(shown: list[tuple[str, Finding, str]], fault: str) -> tuple[str | None, Finding | None]:
+    """Return the machine that has the fault as its root cause with the fewest others, and its finding."""
+
+    def others(name: str) -> tuple[bool, int]:
+        diagnosis: Diagnosis = chain.diagnose(Facts(capture.replay(scenarios.file(name))))
+        return diagnosis.root_cause != fault, len(diagnosis.findings)
+
+    if not shown:
+        return None, None
+    name, found, _ = min(shown, key=lambda each: others(each[0]))
+    return name, found
+
+
+def _rung(check: str) -> RungName | None:
+    return next((rule.rung for rule in rules() if check in map(check_id, rule.checks)), None)
