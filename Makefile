@@ -1,11 +1,11 @@
 # What a person does with a checkout of kit. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test engine lint images pictures clean
+.PHONY: help setup run test test-doctor bench engine lint images pictures clean
 PYTHON ?= python3
 KIT := .venv/bin/kit
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 setup: .venv/kit ## .venv with kit installed in it
 
@@ -24,6 +24,12 @@ run: setup ## run the packaged workload, in a container where an engine answers
 
 test: .venv/test ## run the tests; starts an engine where it can, else skips what needs one
 	@bash tests/run.sh
+
+test-doctor: .venv/test ## how kit doctor judges every machine of the library
+	@PYTHONPATH=. .venv/bin/python tests/confusion.py
+
+bench: .venv/test ## where the time goes, as ratios taken in one run
+	@PYTHONPATH=. .venv/bin/python tests/bench.py
 
 engine: ## find a container engine, or install and start one (Debian and Ubuntu, as root)
 	@bash toolkit/engine/setup.sh

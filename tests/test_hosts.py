@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import random
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from toolkit import chain, checks, facts, faults
 from toolkit.host import Host, capture, from_json
-from toolkit.model import KitError, NotAsked
+from toolkit.model import RUNGS, KitError, NotAsked
 
 HOSTS = sorted((Path(__file__).parent / "hosts").glob("*.json"))
 
@@ -49,7 +48,7 @@ def test_damaged_captures_never_crash(file: Path, tmp_path: Path) -> None:
     rng = random.Random(file.stem)
     junk: list[Any] = [None, 7, "", "\x00\xff" * 50, [], {}, [[1]], {"value": {"x": [None]}}, "9" * 100_000, True]
     for _ in range(200):
-        answers = copy.deepcopy(document["answers"])
+        answers = dict(document["answers"])
         for key in rng.sample(sorted(answers), k=rng.randint(1, 4)):
             choice = rng.random()
             if choice < 0.3:
@@ -74,10 +73,8 @@ def test_every_check_has_a_title_and_an_id_of_its_own() -> None:
     assert all(checks.title(check) for check in every)
 
 
-def test_every_rung_up_to_tensorflow_has_a_check() -> None:
-    assert [rule.rung for rule in checks.rules() if rule.checks] == [
-        "pci", "module", "nodes", "nvml", "engine", "container", "libraries", "tensorflow",
-    ]  # fmt: skip
+def test_every_rung_has_a_check() -> None:
+    assert [rule.rung for rule in checks.rules() if rule.checks] == list(RUNGS)
 
 
 def test_a_question_that_a_capture_was_not_asked_is_unknown_not_absent() -> None:

@@ -21,8 +21,6 @@ from toolkit.model import (
     UnknownFactError,
 )
 
-UNTESTED = "kit doctor computes nothing yet; kit run workload does"
-
 
 def diagnose(facts: Facts, rungs: Iterable[RungName] = RUNGS) -> Diagnosis:
     """Return the chain over the given rungs: the first whose count falls, or that has an error, is broken; what stands
@@ -37,10 +35,7 @@ def diagnose(facts: Facts, rungs: Iterable[RungName] = RUNGS) -> Diagnosis:
     root: str | None = None
     below: int | None = None
     for name in (rung for rung in RUNGS if rung in wanted):
-        rule = by_rung.get(name)
-        if rule is None:
-            chain.append(Rung(name, "blocked" if root else "skipped", None, "" if root else UNTESTED))
-            continue
+        rule = by_rung[name]
         results, found = _run(rule, facts, blocked_by=root)
         checks += results
         findings += found
@@ -55,7 +50,8 @@ def diagnose(facts: Facts, rungs: Iterable[RungName] = RUNGS) -> Diagnosis:
                 errors = [_unexplained(rung, below)]
                 findings += errors
             root = errors[0].id
-        below = rung.gpus if rung.gpus is not None else below
+        if rung.gpus is not None:  # the least so far: a rung may offer more than the one below it has
+            below = rung.gpus if below is None else min(below, rung.gpus)
     findings.sort(key=lambda each: each.id != root)
     return Diagnosis(tuple(chain), root, tuple(findings), tuple(checks), time.perf_counter() - began)
 
@@ -64,7 +60,7 @@ def _count(rule: RungRules, facts: Facts, below: int | None, has_error: bool) ->
     try:
         gpus, detail = rule.gpus(facts), rule.detail(facts)
     except NotApplicableError as reason:
-        return Rung(rule.rung, "skipped", None, str(reason))
+        return Rung(rule.rung, "broken" if has_error else "skipped", None, str(reason))
     except UnknownFactError as reason:
         return Rung(rule.rung, "broken" if has_error else "unknown", None, str(reason))
     fell = gpus == 0 or (below is not None and gpus < below)

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from toolkit import chain, images
-from toolkit.engine.docker import Docker, EngineError
+from toolkit.engine.docker import Docker, EngineError, endpoint
 from toolkit.engine.plan import GpuRequest
-from toolkit.facts import Facts, collect, parsers
+from toolkit.facts import Facts, collect, container, parsers
 from toolkit.host import Host, capture, frozen, live
 from toolkit.model import RUNGS, Absent, Answer, Diagnosis, Failed, KitError, NotAsked, RungName, Value
 
@@ -25,6 +25,9 @@ INFO = (
     "CgroupVersion",
     "OperatingSystem",
     "DockerRootDir",
+    "DriverStatus",
+    "RuncCommit",
+    "BuildahVersion",
 )
 
 
@@ -87,24 +90,47 @@ def container_answer(what: str, facts: Facts) -> Answer:
 
 def engine_info(_: str) -> Answer:
     """Return what the Docker engine says of itself, or its fault."""
+    where: dict[str, str | None] = {}
     try:
+        where["Endpoint"], _, where["Context"] = endpoint()
         with Docker(seconds=ENGINE_SECONDS) as docker:
             info = docker.info()
     except EngineError as error:
-        return Value({"fault": error.fault, "text": str(error)})
-    return Value({**{name: info.get(name) for name in INFO}, "Runtimes": sorted(info.get("Runtimes") or {})})
+        return Value({"fault": error.fault, "text": str(error), **where})
+    told = {name: info[name] for name in INFO if name in info}
+    return Value({**told, "Runtimes": sorted(info.get("Runtimes") or {}), **where})
 
 
 def probe(what: str, facts: Facts, gpus: GpuRequest) -> Answer:
-    """Return what the newest GPU image sees with all GPUs: {"image", "event"}; absent where it is not built."""
+    """Return what a container of the newest GPU image tells: {"image", "event"}; absent where it is not built.
+
+    `probe` is with all GPUs, `probe-without-gpus` tells which libraries of the driver the image has of its own, `compute`
+    proves the first GPU by its numbers.
+    """
     variant = images.variant("gpu")
-    if what != "probe":
+    programs = {
+        "probe": (gpus, ("probe",)),
+        "probe-without-gpus": (None, ("probe", "--driver-libraries")),
+        "compute": (gpus, ("compute",)),
+    }
+    if what not in programs:
         return NotAsked(f"there is no probe {what}")
+    if what == "compute" and (why_not := _no_compute(facts)):
+        return NotAsked(why_not)
+    request, program = programs[what]
     try:
         with Docker() as docker:
             if docker.image(variant.tag) is None:
                 return Absent()
-            event = images.probe(docker, variant.tag, facts, gpus)
+            event = images.probe(docker, variant.tag, facts, request, program=program)
     except KitError as error:
         return Failed(str(error))
     return Value({"image": variant.tag, "event": event})
+
+
+def _no_compute(facts: Facts) -> str | None:
+    """Return why there is nothing to compute on, None where there is a GPU for it."""
+    inside = facts.maybe(container.inside)
+    if inside is None or not inside.tensorflow_gpus:
+        return "TensorFlow has no GPU to compute on"
+    return "a simulated GPU never computes" if inside.simulated else None

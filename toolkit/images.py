@@ -279,8 +279,11 @@ def probe(
     gpus: GpuRequest | None,
     mounts: tuple[Mount, ...] = (),
     devices: tuple[str, ...] = (),
+    program: tuple[str, ...] = ("probe",),
 ) -> dict[str, Any]:
-    """Return the `probe` event of workloads/probe in a container of an image, started as a run would be.
+    """Return the event that a program of workloads/ ends with in a container of an image, started as a run would be.
+
+    `program` is its folder, whose name the event has, with its arguments.
 
     Raises KitError with its last lines where it ends without one.
     """
@@ -292,14 +295,14 @@ def probe(
             event = json.loads(line) if stream == "stdout" else None
         except ValueError:
             event = None
-        if isinstance(event, dict) and event.get("event") == "probe":
+        if isinstance(event, dict) and event.get("event") == program[0]:
             events.append(event)
         else:
             log.append(line)
 
     ended = engine.run(
         RunPlan(
-            command=("python", "/workloads/probe/run.py"),
+            command=("python", f"/workloads/{program[0]}/run.py", *program[1:]),
             environment={"PYTHONPATH": "/workloads", "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/tmp"},
             mounts=(Mount(paths.workloads(), "/workloads"), *mounts),
             image=image,
@@ -307,14 +310,14 @@ def probe(
             gpus=gpus,
             limits=Limits(memory_bytes=4 << 30),
             devices=devices,
-            labels={f"{LABEL}.workload": "probe"},
+            labels={f"{LABEL}.workload": program[0]},
             deadline_seconds=PROBE_SECONDS,
             selinux=selinux(facts),
         ),
         on_line,
     )
     if not events:
-        raise KitError(f"the probe ended with code {ended.code} and no answer:\n" + "\n".join(log[-10:]))
+        raise KitError(f"the {program[0]} ended with code {ended.code} and no answer:\n" + "\n".join(log[-10:]))
     return events[-1]
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from toolkit.checks.steps import as_root, install_driver
-from toolkit.facts import Facts, driver, pci, platform
+from toolkit.checks.steps import as_root, install_driver, rebuild_initramfs
+from toolkit.facts import Facts, driver, kernel, pci, platform
 from toolkit.faults import finding
-from toolkit.model import Evidence, Finding, NotApplicableError, Sentence
-
-GPUS = "/proc/driver/nvidia/gpus"
+from toolkit.model import Evidence, Finding, NotApplicableError, Step
 
 
 def gpus(facts: Facts) -> int:
@@ -19,6 +17,8 @@ def _module(facts: Facts) -> driver.Module:
     machine = facts.maybe(platform.machine)
     if machine and machine.wsl:
         raise NotApplicableError("WSL2 has no NVIDIA kernel module: the driver is Windows'")
+    if machine and machine.system != "linux":
+        raise NotApplicableError("only Linux has the driver as a kernel module of its own")
     return facts(driver.module)
 
 
@@ -32,47 +32,19 @@ def nouveau_active(facts: Facts) -> Finding | None:
     bound = [gpu.address for gpu in facts(pci.gpus) if gpu.driver == "nouveau"]
     if not bound:
         return None
-    return finding(
-        "nouveau-active",
-        f"{', '.join(bound)} is driven by nouveau, which cannot run CUDA, and NVIDIA's module cannot take it.",
-        [
-            as_root(
-                facts,
-                "sh -c 'printf \"blacklist nouveau\\noptions nouveau modeset=0\\n\" >/etc/modprobe.d/blacklist-nouveau.conf'",
-            ),
-            *install_driver(facts),
-        ],
-        [Evidence(f"/sys/bus/pci/devices/{address}/driver", "nouveau") for address in bound],
+    listed = facts.maybe(kernel.blacklist)
+    evidence = [Evidence(f"/sys/bus/pci/devices/{address}/driver", "nouveau") for address in bound]
+    cause = f"{', '.join(bound)} is driven by nouveau, which cannot run CUDA, and NVIDIA's module cannot take it."
+    on_disk = facts.maybe(kernel.installed)
+    missing = on_disk is None or on_disk.running.file is None
+    driver_steps = install_driver(facts) if missing else [as_root(facts, "reboot")]
+    steps: list[Step] = [rebuild_initramfs(facts), *driver_steps]
+    if listed and listed.nouveau:
+        cause += (
+            " It is blacklisted already, which takes effect once the initramfs is rebuilt and the machine rebooted."
+        )
+        return finding("nouveau-active", cause, steps, [*evidence, Evidence("modprobe.d", "; ".join(listed.nouveau))])
+    blacklist = (
+        "sh -c 'printf \"blacklist nouveau\\noptions nouveau modeset=0\\n\" >/etc/modprobe.d/blacklist-nouveau.conf'"
     )
-
-
-def driver_not_loaded(facts: Facts) -> Finding | None:
-    """NVIDIA's kernel module is loaded"""
-    if _module(facts).loaded or any(gpu.driver == "nouveau" for gpu in facts(pci.gpus)):
-        return None
-    return finding(
-        "driver-not-loaded",
-        "The card is on the bus and no nvidia module is loaded: the driver is not installed, or not for this kernel.",
-        [
-            as_root(facts, "modprobe nvidia"),
-            Sentence("If there is no such module, install the driver:"),
-            *install_driver(facts),
-        ],
-        [Evidence("/proc/modules", "no module nvidia"), Evidence("/proc/driver/nvidia/version", "absent")],
-    )
-
-
-def gpu_init_failed(facts: Facts) -> Finding | None:
-    """The module drives every card on the bus"""
-    module, on_bus = _module(facts), len(facts(pci.gpus))
-    if not module.loaded or module.gpus >= on_bus:
-        return None
-    return finding(
-        "gpu-init-failed",
-        f"The nvidia module {module.version} drives {module.gpus} of {on_bus} cards.",
-        [
-            as_root(facts, "dmesg | grep -E 'NVRM|Xid'"),
-            Sentence("The lines name the card and the reason: wrong module flavour, BIOS settings, power"),
-        ],
-        [Evidence(GPUS, f"{module.gpus} entries"), Evidence("/sys/bus/pci/devices", f"{on_bus} cards")],
-    )
+    return finding("nouveau-active", cause, [as_root(facts, blacklist), *steps], evidence)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from toolkit.checks.steps import as_root
-from toolkit.facts import Facts, driver
+from toolkit.facts import Facts, driver, platform
 from toolkit.faults import finding
 from toolkit.model import Evidence, Finding, NotApplicableError, Sentence
 
 
 def gpus(facts: Facts) -> int:
     """Return the /dev/nvidiaN that this user may open, none where /dev/nvidiactl is not there or not theirs."""
+    machine = facts.maybe(platform.machine)
+    if machine and machine.system != "linux":
+        raise NotApplicableError("only Linux has device nodes")
     nodes = facts(driver.nodes)
     if nodes.dxg:
         raise NotApplicableError("WSL2 has one /dev/dxg for all GPUs")

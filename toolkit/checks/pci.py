@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from toolkit.facts import Facts, pci, platform
 from toolkit.faults import finding
 from toolkit.model import Command, Evidence, Finding, NotApplicableError, Sentence
 
 BUS = "/sys/bus/pci/devices"
+ADVICE = json.loads(Path(__file__).with_name("hypervisors.json").read_text(encoding="utf-8"))
+JETSON_GUIDE = "https://docs.nvidia.com/deeplearning/frameworks/install-tf-jetson-platform/"
+ON_CPU = Sentence("Meanwhile kit works on the CPU: kit run workload")
 
 
 def gpus(facts: Facts) -> int:
@@ -17,8 +23,10 @@ def gpus(facts: Facts) -> int:
 def _on_bus(facts: Facts) -> tuple[pci.PciGpu, ...]:
     machine = facts.maybe(platform.machine)
     if machine and machine.wsl:
-        raise NotApplicableError("WSL2 gets its GPUs from Windows by /dev/dxg, not by the bus")
-    return facts(pci.gpus)
+        raise NotApplicableError("WSL gets its GPUs from Windows by /dev/dxg, not by the bus")
+    if machine and machine.system == "windows":
+        raise NotApplicableError("Windows keeps its bus to itself; kit counts from NVML on")
+    return () if machine and machine.system == "darwin" else facts(pci.gpus)
 
 
 def detail(facts: Facts) -> str:
@@ -29,35 +37,63 @@ def detail(facts: Facts) -> str:
     )
 
 
+def jetson_unsupported(facts: Facts) -> Finding | None:
+    """The machine is no Jetson, whose GPU has a driver and CUDA of its own"""
+    machine = facts(platform.machine)
+    if machine.jetson is None:
+        return None
+    return finding(
+        "jetson-unsupported",
+        f"This machine ({machine.jetson}) is a Jetson: its GPU is part of the Tegra chip, with the driver, CUDA and TensorFlow of JetPack "
+        "alone; the official TensorFlow and kit's images have no code for it.",
+        [
+            Sentence(f"Use NVIDIA's TensorFlow for this JetPack: {JETSON_GUIDE}"),
+            Sentence("For kit use a machine with a PCI Express GPU of NVIDIA and an x86-64 CPU"),
+        ],
+        [Evidence("/proc/device-tree/model", machine.jetson), Evidence("/proc/sys/kernel/osrelease", machine.kernel)],
+    )
+
+
+def macos_unsupported(facts: Facts) -> Finding | None:
+    """The machine is no Mac, for which there is no CUDA"""
+    machine = facts(platform.machine)
+    if machine.system != "darwin":
+        return None
+    return finding(
+        "macos-unsupported",
+        "This is macOS: NVIDIA has made no driver and no CUDA for it since 10.13, so no NVIDIA GPU can be used here.",
+        [
+            Sentence("For GPUs use a Linux machine, or Windows with WSL2"),
+            Sentence("On this Mac kit works on the CPU: kit run workload --device cpu"),
+        ],
+        [Evidence("platform.system()", f"Darwin, {machine.architecture or 'architecture unknown'}")],
+    )
+
+
 def no_nvidia_gpu(facts: Facts) -> Finding | None:
     """An NVIDIA GPU is on the PCI bus"""
-    if _on_bus(facts):
+    machine = facts.maybe(platform.machine)
+    if _on_bus(facts) or (machine and (machine.jetson or machine.system == "darwin")):
         return None
     evidence = [Evidence(BUS, "no device with vendor 0x10de and class 0x03xxxx")]
-    machine = facts.maybe(platform.machine)
     hypervisor = machine.hypervisor if machine else None
-    meanwhile = Sentence("Meanwhile kit works on the CPU: kit run workload")
     if hypervisor is None:
         reseat = Sentence(
             "Switch the machine off, reseat the card and its power cables, and look for it in the BIOS setup"
         )
-        return finding(
-            "no-nvidia-gpu", "No NVIDIA card answers on this machine's PCI bus.", [reseat, meanwhile], evidence
-        )
+        return finding("no-nvidia-gpu", "No NVIDIA card answers on this machine's PCI bus.", [reseat, ON_CPU], evidence)
     kind = "a virtual machine" if hypervisor == "unnamed" else f"a virtual machine ({hypervisor})"
     evidence.append(Evidence("/proc/cpuinfo, /sys/class/dmi/id", f"this is {kind}"))
-    return finding(
-        "no-nvidia-gpu",
-        f"This is {kind}, and no NVIDIA card is passed through to it.",
-        [
-            Sentence(
-                "If its host has a GPU: pass it through to this machine (PCI passthrough or vGPU), then start it again"
-            ),
-            Sentence("If it is a cloud machine: choose a type with a GPU"),
-            meanwhile,
-        ],
-        evidence,
-    )
+    advice = [
+        Sentence(
+            "If its host has a GPU: pass it through to this machine (PCI passthrough or vGPU), then start it again"
+        ),
+        Sentence("If it is a cloud machine: choose a type with a GPU"),
+    ]
+    if hypervisor in ADVICE:
+        advice = [Sentence(ADVICE[hypervisor]["advice"])]
+    cause = f"This is {kind}, and no NVIDIA card is passed through to it."
+    return finding("no-nvidia-gpu", cause, [*advice, ON_CPU], evidence)
 
 
 def gpu_fell_off_bus(facts: Facts) -> Finding | None:

@@ -37,7 +37,7 @@ class Docker:
         import docker
         from docker.errors import DockerException
 
-        url, tls, self._context = _endpoint()
+        url, tls, self._context = endpoint()
         if not url.startswith(("unix://", "npipe://")):
             raise EngineError(
                 "remote", f"the Docker engine is at {url}: kit mounts folders of this machine, so it needs one here"
@@ -284,7 +284,7 @@ def _process_start(pid: int) -> str | None:
         return None
 
 
-def _endpoint() -> tuple[str, Any, str | None]:
+def endpoint() -> tuple[str, Any, str | None]:
     """Return the engine's URL, its TLS configuration, and the name of its context, as Docker's own client chooses them."""
     from docker.context import ContextAPI
     from docker.tls import TLSConfig

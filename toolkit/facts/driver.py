@@ -102,7 +102,8 @@ def nvml(host: Host) -> Nvml | Unknown:
             return Nvml(error=error, library_missing=error == "NVML_ERROR_LIBRARY_NOT_FOUND")
         case Value({"driver_version": str(version), "cuda_version": str(cuda), "gpus": list(gpus)}):
             broken = next((gpu["error"] for gpu in gpus if "error" in gpu), None)
-            sound = tuple(NvmlGpu(**gpu) for gpu in gpus if "error" not in gpu)
+            described = [{name: gpu[name] for name in gpu if name != "health"} for gpu in gpus if "error" not in gpu]
+            sound = tuple(NvmlGpu(**gpu) for gpu in described)
             return Nvml(error=broken, driver_version=version, cuda_version=cuda, gpus=sound)
         case Failed(text):
             return Nvml(error=f"probe: {text}")

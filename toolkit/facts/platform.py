@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from toolkit.host import Host
 from toolkit.model import Absent, Unknown, Value
@@ -12,7 +13,8 @@ from toolkit.model import Absent, Unknown, Value
 class Platform:
     """The machine that everything else stands on."""
 
-    kernel: str
+    system: Literal["linux", "windows", "darwin"]
+    kernel: str  # empty on other systems than Linux
     architecture: str
     distribution: str
     distribution_like: tuple[str, ...]
@@ -20,6 +22,8 @@ class Platform:
     wsl: bool
     root: bool
     systemd: bool
+    jetson: str | None  # the board's name
+    avx: bool | None  # None: not told, or no x86
 
 
 # DMI vendor or product names of virtual machines. Source: systemd, src/basic/virt.c (detect_vm_dmi_vendor).
@@ -45,13 +49,16 @@ HYPERVISORS = {
 def machine(host: Host) -> Platform | Unknown:
     """Return the platform; unknown where not even the kernel's release can be read.
 
-    Sample of /etc/os-release: 'ID=ubuntu\\nID_LIKE=debian\\nVERSION_ID="24.04"'.
+    Sample of /etc/os-release: 'ID=ubuntu\\nID_LIKE=debian\\nVERSION_ID="24.04"'. The system is platform.system()'s:
+    Linux, Windows or Darwin; captures of before it was asked are of Linux.
     """
-    kernel = host.text("file:/proc/sys/kernel/osrelease")
+    system = _system(host)
+    kernel = host.text("file:/proc/sys/kernel/osrelease") if system == "linux" else ""
     if kernel is None:
         return Unknown("the kernel's release cannot be read")
     release = dict(line.split("=", 1) for line in (host.text("file:/etc/os-release") or "").splitlines() if "=" in line)
     return Platform(
+        system=system,
         kernel=kernel,
         architecture=host.text("machine:") or "",
         distribution=release.get("ID", "").strip('"'),
@@ -60,7 +67,32 @@ def machine(host: Host) -> Platform | Unknown:
         wsl="microsoft" in kernel.lower(),
         root=host.text("uid:") == "0",
         systemd=isinstance(host.ask("list:/run/systemd/system"), Value),
+        jetson=_jetson(host, kernel),
+        avx=_avx(host),
     )
+
+
+def _system(host: Host) -> Literal["linux", "windows", "darwin"]:
+    match host.text("system:"):
+        case "Windows":
+            return "windows"
+        case "Darwin":
+            return "darwin"
+    return "linux"
+
+
+def _jetson(host: Host, kernel: str) -> str | None:
+    """Return the Jetson's name. Samples: model 'NVIDIA Jetson Orin Nano Developer Kit\\0', kernel '5.15.148-tegra'."""
+    model = (host.text("file:/proc/device-tree/model") or "").rstrip("\0")
+    if "jetson" in model.lower():
+        return model
+    return "NVIDIA Jetson" if "tegra" in kernel else None
+
+
+def _avx(host: Host) -> bool | None:
+    flags = host.ask("first-line:/proc/cpuinfo:flags")
+    known = host.text("machine:") == "x86_64" and isinstance(flags, Value) and str(flags.data).startswith("flags")
+    return "avx" in str(flags.data).split() if known and isinstance(flags, Value) else None
 
 
 def _hypervisor(host: Host) -> str | None:

@@ -54,20 +54,37 @@ def read(file: Path) -> dict[str, Any]:
 
     A composed answer of null takes the other's away, so that it is unknown. Raises KitError where the file is no capture.
     """
+    document = _document(file)
+    if base := extends(file):
+        document["answers"] = {**read(file.with_name(base))["answers"], **document["answers"]}
+    return document
+
+
+def extends(file: Path) -> str | None:
+    """Return the name of the capture that another one extends, None where it stands alone."""
+    base = _document(file).get("extends")
+    if base is None:
+        return None
+    if base != Path(str(base)).name or base == file.name:
+        raise KitError(f"{file} extends {base}: give the name of another file beside it")
+    return str(base)
+
+
+def own_answers(file: Path) -> dict[str, Any]:
+    """Return the answers that stand in a capture itself, without those of the one it extends."""
+    answers: dict[str, Any] = _document(file)["answers"]
+    return answers
+
+
+def _document(file: Path) -> dict[str, Any]:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise KitError(f"cannot read the capture {file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise KitError(f"{file} is no capture of kit doctor: it is not JSON ({error})") from error
-    if not (
-        isinstance(document, dict) and document.get("schema") == SCHEMA and isinstance(document.get("answers"), dict)
-    ):
+    if not (isinstance(document, dict) and document.get("schema") == SCHEMA and isinstance(document.get("answers"), dict)):
         raise KitError(f'{file} is no capture of kit doctor: it lacks "schema": "{SCHEMA}" with answers')
-    if (base := document.get("extends")) is not None:
-        if base != Path(str(base)).name or base == file.name:
-            raise KitError(f"{file} extends {base}: give the name of another file beside it")
-        document["answers"] = {**read(file.with_name(base))["answers"], **document["answers"]}
     return document
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,6 +32,7 @@ def host(doors: dict[str, Callable[[str], Answer]] | None = None) -> Host:
         "list": lambda path: _list(_under(root, path)),
         "link": lambda path: _link(_under(root, path)),
         "access": lambda path: _access(_under(root, path)),
+        "disk": lambda path: _disk(_under(root, path)),
         "env": lambda name: Value(os.environ[name]) if name in os.environ else Absent(),
         "run": run,
         "machine": lambda _: Value(platform.machine()),
@@ -130,3 +132,9 @@ def _access(path: Path) -> Answer:
     if not path.exists():
         return Absent()
     return Value("open" if os.access(path, os.R_OK | os.W_OK) else "denied")
+
+
+def _disk(path: Path) -> Answer:
+    """Answer what the file system of a path holds and has left, without what it keeps for root."""
+    usage = shutil.disk_usage(path)
+    return Value({"total_bytes": usage.total, "free_bytes": usage.free})

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-# Errors that say only that this card or driver has no such reading.
-SILENT = ("NVML_ERROR_NOT_SUPPORTED", "NVML_ERROR_FUNCTION_NOT_FOUND", "NVML_ERROR_ARGUMENT_VERSION_MISMATCH")
+# Errors that say only that this card or driver has no such reading; the last is nvidia-ml-py's own for an old library.
+SILENT = (
+    "NVML_ERROR_NOT_SUPPORTED",
+    "NVML_ERROR_FUNCTION_NOT_FOUND",
+    "NVML_ERROR_ARGUMENT_VERSION_MISMATCH",
+    "NVMLLibraryMismatchError",
+)
 
 
 def read() -> dict[str, Any]:
@@ -81,11 +87,10 @@ def _health(nvml: Any, gpu: Any) -> dict[str, Any]:
     for name, reading in readings.items():
         try:
             health[name] = reading()
-        except nvml.NVMLError as error:
-            if (text := _name(error)) not in SILENT:
-                errors[name] = text
         except Exception as error:  # an odd answer of one reading must not cost the others
-            errors[name] = type(error).__name__
+            text = _name(error) if isinstance(error, nvml.NVMLError) else type(error).__name__
+            if text not in SILENT:
+                errors[name] = text
     return {**health, "errors": errors}
 
 
@@ -120,10 +125,9 @@ def _memory_used_bytes(nvml: Any, gpu: Any) -> int:
 def _processes(nvml: Any, gpu: Any) -> list[dict[str, int | None]]:
     """Return the processes on this GPU with what each holds, in bytes (null where the driver does not tell)."""
     found = list(nvml.nvmlDeviceGetComputeRunningProcesses(gpu))
-    try:
-        found += nvml.nvmlDeviceGetGraphicsRunningProcesses(gpu)
-    except nvml.NVMLError:
-        pass
+    with suppress(Exception):  # a graphics program counts too, where the driver can tell
+        known = {each.pid for each in found}
+        found += [each for each in nvml.nvmlDeviceGetGraphicsRunningProcesses(gpu) if each.pid not in known]
     return [{"pid": int(each.pid), "memory_bytes": each.usedGpuMemory} for each in found]
 
 

@@ -14,7 +14,7 @@ SEARCH_SECONDS = 0.3
 MAX_HOLDERS = 32
 MAX_LINES = 500
 # What says that a reader may see only a part: systemd, src/shared/logs-show.c and src/journal/journalctl.c.
-PARTIAL = ("not seeing messages", "insufficient permissions")
+PARTIAL = ("not seeing messages", "insufficient permissions", "No journal files")
 
 
 def process(root: Path, pid: str) -> Answer:
@@ -64,7 +64,7 @@ def kernel_log(run: Callable[[str], Answer], word: str) -> Answer:
         case _:
             refusal = "there is no dmesg"
     # It ends with 1 where nothing matches, and says so on stdout; without a word of what it may not show.
-    match run(f"journalctl -k -b -o short-monotonic --no-pager -g {word.split()[0]}"):
+    match run(f"journalctl -k -b -o short-monotonic --no-pager -g {word.split(maxsplit=1)[0]}"):
         case Value({"code": 0 | 1, "stdout": str(text), "stderr": str(hint)}) if text and not any(
             sign in hint for sign in PARTIAL
         ):
