@@ -29,6 +29,17 @@ def test_help_needs_no_heavy_import() -> None:
     [
         (["doctor", "--replay", CAPTURE], 1, ""),
         (["doctor", "--list"], 0, ""),
+        (["doctor", "--simulate", "list"], 0, ""),
+        (["doctor", "--simulate", "server-2x-a100"], 0, ""),
+        (["doctor", "--simulate", "nouveau"], 1, ""),
+        (["doctor", "--simulate", "nouveau", "--fix-script"], 1, ""),
+        (["doctor", "--simulate", "computes-slowly"], 0, ""),
+        (["doctor", "--simulate", "computes-slowly", "--fail-on", "warning"], 1, ""),
+        (["doctor", "--simulate", "nowhere"], 2, "no machine"),
+        (["doctor", "--simulate", "nouveau", "--replay", CAPTURE], 2, "two machines"),
+        (["explain", "--id", "nouveau-active"], 0, ""),
+        (["explain", "--id", "noveau"], 2, "did you mean nouveau-active"),
+        (["explain"], 2, "give --id"),
         (["doctor", "--replay", "/nowhere"], 3, "cannot read the capture"),
         (["doctor", "--replay", "pyproject.toml"], 3, "is no capture"),
         (["build", "--variant", "rocm"], 2, "choose from gpu, cpu"),
@@ -48,6 +59,16 @@ def test_exit_codes(arguments: list[str], code: int, says: str) -> None:
 def test_json_is_the_only_thing_on_stdout() -> None:
     document = json.loads(kit("doctor", "--json", "--replay", CAPTURE).stdout)
     assert document["schema"] == "kit.doctor/1"
+
+
+@pytest.mark.parametrize("arguments", [["--list"], ["--simulate", "list"], ["--quick"]])
+def test_every_view_of_the_doctor_has_its_document(arguments: list[str]) -> None:
+    assert json.loads(kit("doctor", "--json", *arguments).stdout)["schema"].startswith("kit.")
+
+
+def test_quick_leaves_the_engine_out() -> None:
+    document = json.loads(kit("doctor", "--quick", "--json").stdout)
+    assert [rung["rung"] for rung in document["chain"]] == ["pci", "module", "nodes", "nvml"]
 
 
 def test_errors_are_json_too() -> None:

@@ -16,7 +16,7 @@ FLOORS = [
     {"checks", "compat"},
     {"facts", "faults"},
     {"host", "engine", "records"},
-    {"paths"},
+    {"paths", "versions"},
     {"model"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -93,14 +93,24 @@ def test_a_crashed_check_is_a_result() -> None:
     assert (result.status, result.reason, found) == ("crashed", "ZeroDivisionError: by zero", [])
 
 
-def test_redaction_keeps_relations() -> None:
+def test_redaction_keeps_relations_and_nothing_personal() -> None:
     one, two = "GPU-5a100000-0000-4000-8000-000000000001", "GPU-5a100000-0000-4000-8000-000000000002"
-    red = capture.redacted({"a": f"{one} {two} /home/alice/x 02:fc:00:00:00:01", "b": one, "driver": "550.54.15"})
-    first, second = red["a"].split()[:2]
-    assert red["b"] == first != second
-    assert red["driver"] == "550.54.15"
-    assert not {"alice", "5a100000", "02:fc"} & set(json.dumps(red).replace("/", " ").split())
-    assert "02:fc" not in red["a"]
+    answers = {
+        "a": {"value": f"{one} {two} /home/alice/x 02:fc:00:00:00:01 tcp://10.1.2.3:2375 C:\\Users\\Alice\\x 12.5.3.2"},
+        "b": {"value": one},
+        "env:AWS_SECRET_ACCESS_KEY": {"value": "hunter2"},
+        "env:CUDA_VISIBLE_DEVICES": {"value": "0,1"},
+        "process:7": {"value": {"user": "alice", "command": "python", "seconds": 3}},
+        "process:8": {"value": {"user": "root", "command": "alice-daemon", "seconds": 3}},
+    }
+    red = capture.redacted({"answers": answers})["answers"]
+    first, second, *rest = red["a"]["value"].split()
+    assert red["b"]["value"] == first != second
+    assert rest == ["/home/user/x", "00:00:00:00:00:00", "tcp://0.0.0.0:2375", "C:\\Users\\user\\x", "12.5.3.2"]
+    assert red["env:CUDA_VISIBLE_DEVICES"]["value"] == "0,1"
+    assert red["process:8"]["value"]["user"] == "root"
+    assert not [word for word in ("hunter2", "5a100000", "Alice") if word in json.dumps(red)]
+    assert red["process:7"]["value"] == {"user": "user", "command": "python", "seconds": 3}
 
 
 def test_a_capture_replays_as_it_was_live(tmp_path: Path) -> None:

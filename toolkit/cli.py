@@ -101,7 +101,7 @@ def explain(
         if fault is None:
             raise UsageError("give --id FAULT for its page, or --list for all of them")
         page = pages.page(fault)
-        _show(json, lambda: document("explain", page), lambda: terminal.page(page))
+        _show(json, lambda: document("fault", page), lambda: terminal.page(page))
 
 
 @app.command()

@@ -21,7 +21,7 @@ def page(fault: str) -> Page:
         raise UsageError(f"there is no fault {fault!r}; did you mean {', '.join(near)}?")
     shown = _shown().get(fault, [])
     machine, example = _plainest(shown, fault)
-    names = tuple(dict.fromkeys(check for _, _, check in shown))
+    names = tuple(dict.fromkeys(check for _, _, check in shown if check))
     rung = _rung(names[0]) if names else None
     related = tuple(
         other for other in sorted(_shown()) if other != fault and rung and _rung(_shown()[other][0][2]) == rung
@@ -40,6 +40,8 @@ def _shown() -> dict[str, list[tuple[str, Finding, str]]]:
             for check in rule.checks:
                 for found in chain.found_by(check, facts):
                     shown.setdefault(found.id, []).append((name, found, check_id(check)))
+        for found in chain.diagnose(facts).findings:  # what no check explains
+            shown.setdefault(found.id, [(name, found, "")])
     return shown
 
 

@@ -73,7 +73,7 @@ def gpu_slower_than_it_should(facts: Facts) -> Finding | None:
     if not slow:
         return None
     evidence = [Evidence("workloads/compute", f"{kind}: {_speed(facts, kind, rate)}") for kind, rate in slow.items()]
-    fix = [
+    fix: list[Step] = [
         Command("nvidia-smi -q -d PERFORMANCE,CLOCK"),
         Sentence("Look for throttling, a power cap, or another program on the card"),
     ]

@@ -36,6 +36,20 @@ def detail(facts: Facts) -> str:
     return f"in {inside.image}: {inside.cuda_error or 'the CUDA driver starts'}"
 
 
+def image_not_built(facts: Facts) -> Finding | None:
+    """The image that the upper rungs are examined in is built"""
+    if not facts(container.image_missing):
+        return None
+    cause = "The rungs above the engine are examined in kit's GPU image, which is not there yet."
+    return finding(
+        "image-not-built",
+        cause,
+        [Command("kit build --variant gpu")],
+        [Evidence("the engine", "no such image")],
+        "info",
+    )
+
+
 def container_starts(facts: Facts) -> Finding | None:
     """A container that asks for GPUs starts"""
     text, machine = facts(container.start_error), facts.maybe(platform.machine)

@@ -7,6 +7,7 @@ from toolkit.checks.steps import install_driver
 from toolkit.facts import Facts, container, driver, platform
 from toolkit.faults import finding
 from toolkit.model import Evidence, Finding, RungName, Sentence, Step
+from toolkit.versions import numbers
 
 RUNG: RungName = "container"
 
@@ -20,9 +21,9 @@ def driver_too_old_for_cuda(facts: Facts) -> Finding | None:
     machine = facts.maybe(platform.machine)
     windows = bool(machine and (machine.wsl or machine.system == "windows"))  # there the driver is Windows'
     oldest = compat.family_driver(cuda, windows)
-    if oldest is None or compat.numbers(version) >= compat.numbers(oldest):
+    if oldest is None or numbers(version) >= numbers(oldest):
         return None
-    major = compat.numbers(cuda)[0]
+    major = numbers(cuda)[0]
     update: list[Step] = (
         [Sentence(f"Install an NVIDIA driver of {oldest} or newer on Windows, then: wsl --shutdown")]
         if windows

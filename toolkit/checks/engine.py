@@ -12,6 +12,7 @@ from toolkit.checks.steps import DOCKER_GUIDE, as_root, configure_toolkit, insta
 from toolkit.facts import Facts, cdi, container, driver, engine, platform, wsl
 from toolkit.faults import finding
 from toolkit.model import Command, Evidence, Finding, Sentence, Step
+from toolkit.versions import numbers
 
 FEATURES = json.loads(Path(__file__).with_name("engine_features.json").read_text(encoding="utf-8"))
 GPUS_SINCE = (19, 3)  # Docker Engine release notes, 19.03: --gpus
@@ -225,7 +226,7 @@ def docker_engine_too_old(facts: Facts) -> Finding | None:
     docker = _answering(facts)
     if docker is None or not docker.release:
         return None
-    lacking = [row for row in FEATURES if docker.release < engine.numbers(row["since"])]
+    lacking = [row for row in FEATURES if docker.release < numbers(row["since"])]
     if not lacking:
         return None
     too_old = docker.release < GPUS_SINCE
@@ -329,7 +330,7 @@ def containers_lose_gpus_on_reload(facts: Facts) -> Finding | None:
         return None
     links, nodes = facts(engine.char_links), facts(driver.nodes)
     missing = [f"195:{name[6:]}" for name in nodes.gpus if f"195:{name[6:]}" not in links]
-    runc = engine.numbers(docker.runc_version or "")
+    runc = numbers(docker.runc_version or "")
     if not missing or runc >= RUNC_DROPS[1] or (runc and runc < RUNC_DROPS[0]):
         return None
     return finding(

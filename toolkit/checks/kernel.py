@@ -15,6 +15,7 @@ from toolkit.checks.steps import (
 from toolkit.facts import Facts, driver, kernel, pci
 from toolkit.faults import finding
 from toolkit.model import Evidence, Finding, RungName, Sentence, Step
+from toolkit.versions import numbers
 
 RUNG: RungName = "module"
 LOG = "kernel log"
@@ -189,8 +190,8 @@ def driver_upgrade_pending(facts: Facts) -> Finding | None:
     if not module.loaded or module.version is None or (library and library.version != module.version):
         return None  # the versions differ already: driver-library-mismatch
     newer = sorted(
-        {each[1] for each in upgrade.downloaded if compat.numbers(each[1]) > compat.numbers(module.version)},
-        key=compat.numbers,
+        {each[1] for each in upgrade.downloaded if numbers(each[1]) > numbers(module.version)},
+        key=numbers,
     )
     if newer:
         cause = (
@@ -319,7 +320,7 @@ def _unsupported(facts: Facts, gpu: pci.PciGpu) -> bool:
     card, version = compat.card(gpu.device_id), _version(facts)
     if card is None or version is None:
         return bool(_dropped(facts))
-    branch = compat.numbers(version)[0]
+    branch = numbers(version)[0]
     first, last = card.architecture.first_branch, card.architecture.last_branch
     return (last is not None and branch > last) or (first is not None and branch < first)
 
@@ -328,7 +329,7 @@ def _init_failure(facts: Facts, gpu: pci.PciGpu, kinds: list[str]) -> tuple[str,
     """Return why the driver cannot start a card that its branch knows, and what mends it."""
     module, card = _module(facts), compat.card(gpu.device_id)
     name = f"the {card.product} ({card.architecture.name}) at {gpu.address}" if card else gpu.address
-    branch = compat.numbers(_version(facts) or "0")[0]
+    branch = numbers(_version(facts) or "0")[0]
     only = card.architecture.modules if card else ()
     if "needs-open-module" in kinds or (module.flavour == "proprietary" and only == ("open",)):
         cause = f"The loaded module is the proprietary one, and {name} works with the open one only."

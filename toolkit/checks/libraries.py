@@ -8,6 +8,7 @@ from pathlib import Path
 from toolkit.facts import Facts, container
 from toolkit.faults import finding
 from toolkit.model import Command, Evidence, Finding, Sentence, Step
+from toolkit.versions import numbers
 
 # The cuDNN of each TensorFlow's build: its own build information tells the major version alone.
 BUILDS: dict[str, dict[str, str]] = json.loads(
@@ -74,7 +75,7 @@ def _built_cudnn(inside: container.Inside) -> str | None:
 
 def _fits(loaded: str, built: str) -> bool:
     """Return TensorFlow's own judgement. Source: xla, cuda_dnn.cc (IsSourceCompatibleWithCudnnLibrary)."""
-    have, want = container.release(loaded), container.release(built)
+    have, want = numbers(loaded), numbers(built)
     return have[:1] == want[:1] and have[1:2] >= want[1:2]
 
 

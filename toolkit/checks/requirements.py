@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from toolkit.compat import numbers
 from toolkit.faults import finding
 from toolkit.model import Evidence, Finding, Step
+from toolkit.versions import numbers
 
 ROWS = json.loads(Path(__file__).with_name("requirements.json").read_text(encoding="utf-8"))["rows"]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from toolkit.compat import family_driver, numbers
+from toolkit.compat import family_driver
 from toolkit.facts import Facts, driver, windows
 from toolkit.faults import finding
 from toolkit.model import Evidence, Finding, RungName, Sentence
+from toolkit.versions import numbers
 
 RUNG: RungName = "module"
 

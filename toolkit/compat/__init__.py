@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from toolkit.versions import numbers
+
 Coverage = Literal["compiled", "jit", "too-old", "too-new"]
 
 
@@ -38,11 +40,6 @@ class Card:
 def card(device_id: str) -> Card | None:
     """Return the card of a PCI device id of NVIDIA ("20b0"), None for one that is not in the table."""
     return _cards().get(device_id.lower())
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """Return a version's numbers, for comparison: (550, 54, 15) for "550.54.15"."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 def family_driver(cuda: str, windows: bool = False) -> str | None:

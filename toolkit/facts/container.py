@@ -80,6 +80,12 @@ def own_driver_libraries(host: Host) -> dict[str, str] | Unknown:
     return Unknown("no container without GPUs was started")
 
 
+def image_missing(host: Host) -> bool | Unknown:
+    """Return whether the image of the probe is not built, unknown where none was looked for."""
+    answer = host.ask("container:probe")
+    return Unknown(answer.reason) if isinstance(answer, NotAsked) else isinstance(answer, Absent)
+
+
 def parse(image: str, event: dict[str, Any]) -> Inside:
     """Return the facts of a `probe` event.
 
@@ -116,8 +122,3 @@ def parse(image: str, event: dict[str, Any]) -> Inside:
 
 def _texts(told: Any) -> dict[str, str] | None:
     return None if told is None else {str(name): str(text) for name, text in dict(told).items()}
-
-
-def release(version: str | None) -> tuple[int, ...]:
-    """Return a version's numbers, (9, 3, 0) of "9.3.0"; empty where there is none."""
-    return tuple(int(part) for part in re.findall(r"\d+", version or ""))

@@ -12,6 +12,7 @@ from typing import Any
 from toolkit.facts import cdi
 from toolkit.host import Host
 from toolkit.model import Absent, EngineFault, Failed, NotAsked, Unknown, Value
+from toolkit.versions import numbers
 
 DAEMON_FILE = "/etc/docker/daemon.json"
 TOOLKIT_FILE = "/etc/nvidia-container-runtime/config.toml"
@@ -308,9 +309,3 @@ def inside_lxc(host: Host) -> bool | Unknown:
         case Absent():
             return False
     return Unknown("/run/systemd/container was not read")
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """Return a version's leading numbers: (26, 1, 5) of '26.1.5+dfsg1'."""
-    found = re.match(r"\d+(?:\.\d+)*", version)
-    return tuple(int(part) for part in found[0].split(".")) if found else ()

@@ -6,9 +6,9 @@ import json
 import re
 from dataclasses import dataclass
 
-from toolkit.compat import numbers
 from toolkit.host import Host
 from toolkit.model import Absent, Failed, NotAsked, Unknown, Value
+from toolkit.versions import numbers
 
 SMI = "nvidia-smi --query-gpu=name,driver_version --format=csv,noheader"
 SYSTEM = "C:/Windows/System32"

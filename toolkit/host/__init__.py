@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from typing import Any
 
 from toolkit.model import Absent, Answer, Failed, NotAsked, Value
@@ -19,34 +18,20 @@ class Host:
 
     def __init__(self, answer: Callable[[str], Answer]) -> None:
         self._answer = answer
-        self._asked: dict[str, Future[Answer]] = {}
-        self._lock = threading.Lock()
+        self._asking: dict[str, threading.Lock] = {}
+        self.answers: dict[str, Answer] = {}  # those that have come so far, by key
 
     def ask(self, key: str) -> Answer:
         """Return the machine's answer to a key."""
-        with self._lock:
-            future = self._asked.get(key)
-            first = future is None
-            if future is None:
-                future = self._asked[key] = Future()
-        if first:
-            try:
-                future.set_result(self._answer(key))
-            except BaseException as error:
-                future.set_exception(error)
-        return future.result()
-
-    @property
-    def answers(self) -> dict[str, Answer]:
-        """The answers that have come so far, by key."""
-        with self._lock:
-            done = {key: future for key, future in self._asked.items() if future.done() and not future.exception()}
-        return {key: future.result() for key, future in done.items()}
+        if key not in self.answers:
+            with self._asking.setdefault(key, threading.Lock()):
+                if key not in self.answers:
+                    self.answers[key] = self._answer(key)
+        return self.answers[key]
 
     def waits_for(self, prefix: str) -> bool:
         """Return whether a question whose key starts so is asked and not yet answered."""
-        with self._lock:
-            return any(key.startswith(prefix) and not future.done() for key, future in self._asked.items())
+        return any(key.startswith(prefix) and lock.locked() for key, lock in list(self._asking.items()))
 
     def text(self, key: str) -> str | None:
         """Return a value's text without white space around it, None where there is no value of text."""
@@ -89,5 +74,5 @@ def from_json(encoded: Any) -> Answer:
 
 def frozen(host: Host, why_not: str) -> Host:
     """Return a machine that gives the answers that have come so far, and to any other question that it was not asked."""
-    answers = host.answers
+    answers = dict(host.answers)
     return Host(lambda key: answers.get(key, NotAsked(why_not)))

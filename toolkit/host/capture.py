@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 import socket
@@ -24,6 +25,12 @@ KEPT = (
     "nvidia",
     "docker",
 )  # host names that say nothing, and mean more
+ADDRESS = re.compile(r"(//|@|\binet )(?:\d{1,3}\.){3}\d{1,3}\b")  # bare ones may be versions
+WINDOWS_HOME = re.compile(r"(C:(?:/|\\\\+)Users(?:/|\\\\+))[^/\\\s:\";]+", re.IGNORECASE)
+USER = re.compile(r'"user": "([^"]+)"')
+OF_USERS = ("process:", "holders:", "run:id ", "first-line:/etc/group")
+# Variables whose values are about GPUs and say nothing of a person.
+VARIABLES = ("CUDA_", "NVIDIA_", "XLA_FLAGS", "TF_", "LD_LIBRARY_PATH", "PATH", "HOME", "WSL_DISTRO_NAME")
 HOME = re.compile(r"/home/[^/\s:\"]+")
 
 
@@ -83,23 +90,50 @@ def _document(file: Path) -> dict[str, Any]:
         raise KitError(f"cannot read the capture {file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise KitError(f"{file} is no capture of kit doctor: it is not JSON ({error})") from error
-    if not (isinstance(document, dict) and document.get("schema") == SCHEMA and isinstance(document.get("answers"), dict)):
+    if not (
+        isinstance(document, dict) and document.get("schema") == SCHEMA and isinstance(document.get("answers"), dict)
+    ):
         raise KitError(f'{file} is no capture of kit doctor: it lacks "schema": "{SCHEMA}" with answers')
     return document
 
 
 def redacted(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document without names of users, hosts and homes, MAC addresses and UUIDs.
+    """Return the document without names of users, hosts and homes, addresses, UUIDs, and what variables hold that are
+    not on the allow-list.
 
     Equal ones are replaced by equal ones, so that relations between answers survive.
     """
-    text = json.dumps(document)
+    answers = document.get("answers", {})
+    kept = {key: _without_secrets(key, answer) for key, answer in answers.items()}
+    text = json.dumps({**document, **({"answers": kept} if answers else {})})
     uuids: dict[str, str] = {}
     text = UUID.sub(lambda match: uuids.setdefault(match[0], f"00000000-0000-0000-0000-{len(uuids):012x}"), text)
     text = MAC.sub("00:00:00:00:00:00", text)
-    text = HOME.sub("/home/user", text)
+    text = ADDRESS.sub(r"\g<1>0.0.0.0", text)
+    text = WINDOWS_HOME.sub(r"\g<1>user", HOME.sub("/home/user", text))
     name = socket.gethostname()
     if len(name) > 2 and name not in KEPT:
         text = re.sub(rf"\b{re.escape(name)}\b", "host", text)
     result: dict[str, Any] = json.loads(text)
     return result
+
+
+def _without_secrets(key: str, answer: Any) -> Any:
+    """Return an answer without a variable's value that may be secret, and without names of users where they stand."""
+    scheme, _, rest = key.partition(":")
+    if scheme == "env" and "value" in answer and not rest.startswith(VARIABLES):
+        return {"value": "redacted"}
+    if key.startswith(OF_USERS):
+        names = {name for name in USER.findall(json.dumps(answer)) if name != "root"} | {_own_name()} - {"root", ""}
+        text = json.dumps(answer)
+        for number, name in enumerate(sorted(names)):
+            text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", f"user{number or ''}", text)
+        return json.loads(text)
+    return answer
+
+
+def _own_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
