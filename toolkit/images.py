@@ -177,35 +177,38 @@ def build(engine: Docker, each: Variant, facts: Facts, on_line: Callable[[str], 
     began = time.perf_counter()
     log = paths.make(paths.state() / "builds") / f"{time.strftime('%Y%m%d-%H%M%S')}-{each.name}.log"
     ensure_base(engine, each, on_line)
-    ca = ca_bundle(dict(os.environ))
-    with log.open("w", encoding="utf-8") as file:
+    order = plan(each, _uv_folder(), dict(os.environ), ca_bundle(dict(os.environ)))
+    with log.open("w", encoding="utf-8", buffering=1) as file:
 
         def keep(line: str) -> None:
             file.write(line + "\n")
             on_line(line)
 
         try:
-            image_id = engine.build(plan(each, _uv_folder(), dict(os.environ), ca), keep)
+            with engine.built(order, keep) as image_id:
+                on_line("verifying")
+                return _proven(engine, each, facts, image_id, log, began)
         except BuildFailedError:
-            file.flush()
             return _failed_build(each, log, time.perf_counter() - began)
-    on_line("verifying")
-    known = records.read_json(records.image_record(image_id))
+
+
+def _proven(engine: Docker, each: Variant, facts: Facts, image_id: str, log: Path, began: float) -> BuildRecord:
+    """Return the record of a built image, tagged and kept if it is good; one that was proven before is not proven again."""
     findings: tuple[Finding, ...] = ()
+    known = records.read_json(records.image_record(image_id))
     if known and known.get("verified", {}).get("status") == "passed":
         verified, versions = known["verified"], known["versions"]
     else:
         verified, versions, findings = verify(engine, image_id, each, facts)
     good = verified["status"] == "passed"
     image = engine.image(image_id)
-    assert image is not None
     record = BuildRecord(
         image=each.repository,
         tag=each.tag if good else None,
         image_id=image_id,
         variant=each.name,
         versions=versions,
-        size_bytes=image["Size"],
+        size_bytes=image["Size"] if image else 0,
         seconds=time.perf_counter() - began,
         cached=_all_cached(log.read_text(encoding="utf-8")),
         verified=verified,

@@ -9,8 +9,8 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,8 +120,10 @@ class Docker:
                 continue
         return gone
 
-    def build(self, plan: BuildPlan, on_line: Callable[[str], None]) -> str:
-        """Build by buildx, hand each line of its progress on, and return the image's id; it has no name then.
+    @contextmanager
+    def built(self, plan: BuildPlan, on_line: Callable[[str], None]) -> Iterator[str]:
+        """Build by buildx, hand each line of its progress on, and give the image's id; what is not tagged meanwhile is gone
+        afterwards, but for the engine's build cache.
 
         Raises KitError where the engine has no BuildKit, BuildFailedError where the build itself fails.
         """
@@ -150,9 +152,10 @@ class Docker:
             process.stdout.close()
         if process.wait() != 0:
             raise BuildFailedError("docker buildx build failed")
-        image_id = str(self._client.images.get(name).id)
-        self._client.images.remove(name, noprune=True)
-        return image_id
+        try:
+            yield str(self._client.images.get(name).id)
+        finally:
+            self._client.images.remove(name)
 
     @property
     def builder(self) -> str:
