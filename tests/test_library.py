@@ -68,6 +68,19 @@ def test_of_two_faults_the_lower_one_is_the_root(lower: str) -> None:
             assert chain.diagnose(Facts(composed(lower, upper))).root_cause == expected, upper
 
 
+def test_two_faults_of_separate_answers_are_both_as_they_stand() -> None:
+    pairs = 0
+    for lower, upper in itertools.permutations(FAULTY, 2):
+        below, above = (capture.own_answers(scenarios.file(name)) for name in (lower, upper))
+        if (broken_rung(lower) or 0) >= (broken_rung(upper) or 0) or below.keys() & above.keys():
+            continue
+        pairs += 1
+        answers: dict[str, Any] = {**scenarios.read(BASE)["answers"], **below, **above}
+        host = Host(lambda key, of=answers: from_json(of[key]) if key in of else NotAsked("not in this capture"))
+        assert chain.diagnose(Facts(host)).root_cause == scenarios.read(lower)["expect"]["root_cause"], (lower, upper)
+    assert pairs > 300
+
+
 @pytest.mark.parametrize("name", scenarios.names())
 def test_view_fits_in_forty_lines_and_script_is_sound(name: str) -> None:
     diagnosis = doctor.examine(replay=scenarios.file(name))

@@ -116,6 +116,22 @@ def test_container_without_driver_libraries(simulate: Simulate, missing: tuple[s
     assert counts(diagnosis)["engine"] == 1
 
 
+def test_no_toolkit_leaves_the_engine_without_gpus(simulate: Simulate) -> None:
+    kit = simulate(simgpu.Machine(gpus=(simgpu.A100,)), lambda spec: spec.update(kind="example.com/other"))
+    code, diagnosis = kit("doctor")
+    assert (code, broken(diagnosis), diagnosis["root_cause"]) == (1, ["engine"], "nvidia-runtime-not-installed")
+    assert (counts(diagnosis)["nvml"], counts(diagnosis)["engine"]) == (1, 0)
+
+
+def test_stale_spec_keeps_the_container_from_starting(simulate: Simulate) -> None:
+    def stale(spec: dict[str, Any]) -> None:
+        for mount in spec["containerEdits"]["mounts"]:
+            mount["hostPath"] = mount["hostPath"].replace("libcuda.so.1", "libcuda.so.535.161.07")
+
+    code, diagnosis = simulate(simgpu.Machine(gpus=(simgpu.A100,)), stale)("doctor")
+    assert (code, diagnosis["root_cause"]) == (1, "cdi-not-set-up")
+
+
 @pytest.mark.parametrize(
     ("rule", "rung", "root_cause"),
     [

@@ -63,6 +63,8 @@ def _count(rule: RungRules, facts: Facts, below: int | None, has_error: bool) ->
         return Rung(rule.rung, "broken" if has_error else "skipped", None, str(reason))
     except UnknownFactError as reason:
         return Rung(rule.rung, "broken" if has_error else "unknown", None, str(reason))
+    except Exception as error:  # as with a check: one rule's crash is not the doctor's
+        return Rung(rule.rung, "unknown", None, f"kit cannot judge it ({type(error).__name__}: {error})")
     fell = gpus == 0 or (below is not None and gpus < below)
     return Rung(rule.rung, "broken" if fell or has_error else "ok", gpus, detail)
 

@@ -74,6 +74,8 @@ def doctor(
             script.show(record)
         else:
             _show(json, lambda: document("doctor", record), lambda: terminal.diagnosis(record, verbose=verbose))
+        if not any(rung.status in ("ok", "broken") for rung in record.chain):
+            raise KitError("nothing of this machine could be judged: kit doctor -v tells what could not be read")
         problem = record.root_cause or any(found.severity in severities for found in record.findings)
         raise typer.Exit(PROBLEM if problem else HEALTHY)
 

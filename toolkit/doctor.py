@@ -12,7 +12,7 @@ from pathlib import Path
 from toolkit import chain, images
 from toolkit.engine.docker import Docker, EngineError, endpoint
 from toolkit.engine.plan import GpuRequest
-from toolkit.facts import Facts, collect, container, parsers
+from toolkit.facts import Facts, collect, container, parsers, pci
 from toolkit.host import Host, capture, frozen, live
 from toolkit.model import RUNGS, Absent, Answer, Diagnosis, Failed, KitError, NotAsked, RungName, Value
 
@@ -57,7 +57,9 @@ def _asked(host: Host, *, quick: bool) -> Host:
     """
     facts = Facts(host)
     if quick:
-        works: list[Callable[[], object]] = [lambda: chain.diagnose(facts, HOST_RUNGS)]
+        slow = ("nvml", "kernel-log:NVRM", "kernel-log:NVRM: Xid")  # asked in turn they may take longer than there is
+        works: list[Callable[[], object]] = [partial(_ask_of_card, facts, host, key) for key in slow]
+        works.append(lambda: chain.diagnose(facts, HOST_RUNGS))
     else:
         works = [partial(facts.maybe, parser) for parser in parsers()]
     threads = [threading.Thread(target=work, daemon=True) for work in works]
@@ -66,9 +68,24 @@ def _asked(host: Host, *, quick: bool) -> Host:
     until = time.monotonic() + HOST_SECONDS
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
-    while host.waits_for("container:") and any(thread.is_alive() for thread in threads):
+    # What a container waits for on the host itself is given up with the host.
+    until = time.monotonic() + images.PROBE_SECONDS + HOST_SECONDS
+    while (
+        _only_containers(host.waited_for())
+        and any(map(threading.Thread.is_alive, threads))
+        and time.monotonic() < until
+    ):
         time.sleep(0.02)
     return frozen(host, f"no answer within {HOST_SECONDS} s")
+
+
+def _ask_of_card(facts: Facts, host: Host, key: str) -> None:
+    if facts.maybe(pci.gpus):
+        host.ask(key)
+
+
+def _only_containers(keys: list[str]) -> bool:
+    return bool(keys) and all(key.startswith("container:") for key in keys)
 
 
 def this_machine() -> Facts:

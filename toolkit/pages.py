@@ -9,7 +9,7 @@ from toolkit.checks import check_id, rules
 from toolkit.facts import Facts
 from toolkit.faults import vocabulary
 from toolkit.host import capture
-from toolkit.model import Diagnosis, Finding, Page, RungName, UsageError
+from toolkit.model import RUNGS, Finding, Page, RungName, UsageError
 
 
 def page(fault: str) -> Page:
@@ -19,10 +19,10 @@ def page(fault: str) -> Page:
 
         near = difflib.get_close_matches(fault, vocabulary(), cutoff=0.4) or ["kit explain --list shows all"]
         raise UsageError(f"there is no fault {fault!r}; did you mean {', '.join(near)}?")
-    shown = _shown().get(fault, [])
-    machine, example = _plainest(shown, fault)
+    shown = sorted(_shown().get(fault, []), key=lambda each: _plainness(each[0], fault, each[2]))
+    machine, example, first = shown[0] if shown else (None, None, "")
     names = tuple(dict.fromkeys(check for _, _, check in shown if check))
-    rung = _rung(names[0]) if names else None
+    rung = _rung(first)
     related = tuple(
         other for other in sorted(_shown()) if other != fault and rung and _rung(_shown()[other][0][2]) == rung
     )
@@ -45,17 +45,11 @@ def _shown() -> dict[str, list[tuple[str, Finding, str]]]:
     return shown
 
 
-def _plainest(shown: list[tuple[str, Finding, str]], fault: str) -> tuple[str | None, Finding | None]:
-    """Return the machine that has the fault as its root cause with the fewest others, and its finding."""
-
-    def others(name: str) -> tuple[bool, int]:
-        diagnosis: Diagnosis = chain.diagnose(Facts(capture.replay(scenarios.file(name))))
-        return diagnosis.root_cause != fault, len(diagnosis.findings)
-
-    if not shown:
-        return None, None
-    name, found, _ = min(shown, key=lambda each: others(each[0]))
-    return name, found
+def _plainness(machine: str, fault: str, check: str) -> tuple[bool, int, int]:
+    """Return what makes a machine a good example, the best first: the fault is its root, low on the chain, and alone."""
+    diagnosis = chain.diagnose(Facts(capture.replay(scenarios.file(machine))))
+    rung = _rung(check)
+    return diagnosis.root_cause != fault, RUNGS.index(rung) if rung else len(RUNGS), len(diagnosis.findings)
 
 
 def _rung(check: str) -> RungName | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -37,8 +36,12 @@ def _xdg(variable: str, default: str) -> Path:
 
 def _home() -> Path:
     """Return the home of the person who called kit, under sudo too."""
+    if "SUDO_UID" not in os.environ or os.getuid() != 0:
+        return Path.home()
+    import pwd
+
     try:
-        return Path(pwd.getpwuid(caller()[0]).pw_dir) if os.getuid() == 0 and "SUDO_UID" in os.environ else Path.home()
+        return Path(pwd.getpwuid(caller()[0]).pw_dir)
     except KeyError:
         return Path.home()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from toolkit.checks.engine import _proven
 from toolkit.checks.steps import configure_toolkit, generate_cdi, restart
-from toolkit.facts import Facts, cdi, container, driver, engine
+from toolkit.facts import Facts, cdi, driver, engine
 from toolkit.faults import finding
 from toolkit.model import Evidence, Finding, RungName, Sentence, Step
 
@@ -13,11 +14,6 @@ CDI_SINCE = (25,)  # cncf-tags/container-device-interface#84: an opt-in feature 
 CDI_ON_SINCE = (28, 2)  # Docker Engine 28 release notes, 28.2.0: "CDI is now enabled by default"
 
 
-def _proven(facts: Facts) -> bool:
-    inside = facts.maybe(container.inside)
-    return inside is not None and inside.cuda_gpus > 0
-
-
 def cdi_spec_stale(facts: Facts) -> Finding | None:
     """The CDI spec that the daemon reads fits the driver and the GPUs that are here"""
     specs = [spec for spec in facts(cdi.specs) if spec.read_by_daemon]
@@ -25,7 +21,7 @@ def cdi_spec_stale(facts: Facts) -> Finding | None:
         return None
     version, nodes = facts(driver.module).version, facts(driver.nodes)
     there = {f"/dev/{name}" for name in nodes.gpus}
-    for spec in specs:
+    for spec in _in_force(specs):
         other = [named for named in spec.driver_versions if version and named != version]
         gone = [node for node in spec.nodes if node.startswith("/dev/nvidia") and node[11:].isdigit()]
         gone = [node for node in gone if node not in there]
@@ -46,6 +42,15 @@ def cdi_spec_stale(facts: Facts) -> Finding | None:
             "warning" if _proven(facts) else "error",
         )
     return _too_few(facts, specs)
+
+
+def _in_force(specs: list[cdi.Spec]) -> list[cdi.Spec]:
+    """Return the specs of which a device counts: a later folder's takes the place of its namesake in an earlier one.
+
+    Source: container-device-interface, pkg/cdi/doc.go (Device Precedence).
+    """
+    last = {device: spec.folder for spec in specs for device in spec.devices}
+    return [spec for spec in specs if any(last[device] == spec.folder for device in spec.devices)]
 
 
 def _too_few(facts: Facts, specs: list[cdi.Spec]) -> Finding | None:

@@ -122,6 +122,8 @@ def cuda_driver_error(facts: Facts) -> Finding | None:
     name = inside.cuda_error.split(" ")[0]
     fault, cause = _cuda_fault(facts, inside, name)
     evidence = [Evidence("cuInit in the container", inside.cuda_error)]
+    if (host := facts.maybe(driver.cuda)) is not None:  # where the same call differs is where the GPU is lost
+        evidence.append(Evidence("cuInit on the host", host[1] or f"starts, {host[0]} GPU(s)"))
     if inside.nodes is not None:
         seen = ", ".join(f"{node} {answer}" for node, answer in inside.nodes.items()) or "no /dev/nvidia*"
         evidence.append(Evidence("/dev in the container", seen))

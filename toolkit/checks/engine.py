@@ -11,7 +11,7 @@ from toolkit.checks import independent
 from toolkit.checks.steps import DOCKER_GUIDE, as_root, configure_toolkit, install, install_toolkit, restart
 from toolkit.facts import Facts, cdi, container, driver, engine, platform, wsl
 from toolkit.faults import finding
-from toolkit.model import Command, Evidence, Finding, Sentence, Step
+from toolkit.model import Command, Evidence, Finding, Sentence, Step, UnknownFactError
 from toolkit.versions import numbers
 
 FEATURES = json.loads(Path(__file__).with_name("engine_features.json").read_text(encoding="utf-8"))
@@ -137,7 +137,7 @@ def docker_daemon_down(facts: Facts) -> Finding | None:
 def docker_permission_denied(facts: Facts) -> Finding | None:
     """This user may use the Docker daemon"""
     docker = facts(engine.state)
-    if docker.fault != "permission-denied":
+    if docker.fault != "permission-denied" or docker.podman:
         return None
     evidence = [Evidence(docker.endpoint.removeprefix("unix://") or LOCAL_SOCKET, "permission denied")]
     group = facts.maybe(engine.socket_group)
@@ -196,7 +196,8 @@ def podman_instead_of_docker(facts: Facts) -> Finding | None:
     if not docker.podman:
         return None
     where = docker.endpoint if docker.version else "/usr/bin/docker"
-    what = f"Podman {docker.version}" if docker.version else "a shell script that runs podman; no daemon answers"
+    no_daemon = "its socket is root's" if docker.fault == "permission-denied" else "no daemon answers"
+    what = f"Podman {docker.version}" if docker.version else f"a shell script that runs podman; {no_daemon}"
     return finding(
         "podman-instead-of-docker",
         "What answers as Docker here is Podman, which does not take the GPU requests of Docker's API from kit.",
@@ -330,20 +331,23 @@ def containers_lose_gpus_on_reload(facts: Facts) -> Finding | None:
         return None
     links, nodes = facts(engine.char_links), facts(driver.nodes)
     missing = [f"195:{name[6:]}" for name in nodes.gpus if f"195:{name[6:]}" not in links]
-    runc = numbers(docker.runc_version or "")
-    if not missing or runc >= RUNC_DROPS[1] or (runc and runc < RUNC_DROPS[0]):
+    if not missing:
+        return None
+    if docker.runc_version is None:
+        raise UnknownFactError("the engine does not tell its runc's version")
+    if not RUNC_DROPS[0] <= numbers(docker.runc_version) < RUNC_DROPS[1]:
         return None
     return finding(
         "cgroup-reload-trap",
         f"A `systemctl daemon-reload`, which package updates run too, will take the GPUs from running containers: "
-        f"systemd keeps their device rules, and runc {docker.runc_version or 'of unknown version'} hands it none for "
+        f"systemd keeps their device rules, and runc {docker.runc_version} hands it none for "
         "nodes without a link in /dev/char.",
         [
             as_root(facts, "nvidia-ctk system create-dev-char-symlinks --create-all"),
             Sentence("For good: update runc to 1.1.7 or newer, or hand GPUs over by CDI"),
         ],
         [
-            Evidence("docker info", f"CgroupDriver systemd, runc {docker.runc_version or 'unknown'}"),
+            Evidence("docker info", f"CgroupDriver systemd, runc {docker.runc_version}"),
             Evidence("/dev/char", f"no {', '.join(missing)}"),
         ],
         "warning",

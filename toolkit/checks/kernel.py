@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolkit import compat
+from toolkit.checks.beside import driven, granted, left_alone, serves_driven, wanted
 from toolkit.checks.module import _module
 from toolkit.checks.steps import (
     as_root,
@@ -25,8 +26,9 @@ LEGACY_LIST = "https://www.nvidia.com/en-us/drivers/unix/legacy-gpu/"
 def gpu_not_supported_by_driver(facts: Facts) -> Finding | None:
     """The installed driver's branch drives every card"""
     left_out = [gpu for gpu in _undriven(facts) if _unsupported(facts, gpu)]
-    if not left_out:
+    if not left_out or granted(facts) or _why_not_loaded(facts) not in (None, "gpu-not-supported-by-driver"):
         return None
+    left_out.sort(key=lambda each: each in left_alone(facts))  # what can be mended comes first
     version = _version(facts) or "?"
     gpu = left_out[0]
     card = compat.card(gpu.device_id)
@@ -35,6 +37,9 @@ def gpu_not_supported_by_driver(facts: Facts) -> Finding | None:
     evidence += [Evidence("installed driver", version)]
     if card is None:
         cause = f"The driver {version} no longer drives {gpu.address}: it is left to an older branch of the driver."
+        if gpu in left_alone(facts):
+            cause = _beside(facts, gpu, cause)
+            return finding("gpu-not-supported-by-driver", cause, _leave(gpu.address), evidence, "warning")
         return finding(
             "gpu-not-supported-by-driver",
             cause,
@@ -49,6 +54,9 @@ def gpu_not_supported_by_driver(facts: Facts) -> Finding | None:
     else:
         cause = f"The driver {version} no longer drives the {name}: branch {last} is the last that does."
         steps = switch_driver(facts, last, "proprietary")
+    if gpu in left_alone(facts):
+        cause, steps = _beside(facts, gpu, cause), _leave(name)
+        return finding("gpu-not-supported-by-driver", cause, steps, evidence, "warning")
     return finding("gpu-not-supported-by-driver", cause, steps, evidence)
 
 
@@ -147,8 +155,9 @@ def gpu_init_failed(facts: Facts) -> Finding | None:
     """The module drives every card on the bus"""
     module = _module(facts)
     left_out = [gpu for gpu in _undriven(facts) if not _unsupported(facts, gpu)]
-    if not left_out or not (module.loaded or _why_not_loaded(facts) == "gpu-init-failed"):
+    if not left_out or granted(facts) or not (module.loaded or _why_not_loaded(facts) == "gpu-init-failed"):
         return None
+    left_out.sort(key=lambda each: each in left_alone(facts))  # what can be mended comes first
     gpu = left_out[0]
     said = _complaints(facts, gpu)
     kinds = [each.kind for each in said]
@@ -159,7 +168,8 @@ def gpu_init_failed(facts: Facts) -> Finding | None:
         Evidence(kernel.DRIVEN, f"{module.gpus} of {on_bus} cards"),
         Evidence("/sys/bus/pci/devices", ", ".join(f"{each.address} [10de:{each.device_id}]" for each in left_out)),
     ]
-    return finding("gpu-init-failed", cause, steps, evidence)
+    alone = gpu in left_alone(facts)
+    return finding("gpu-init-failed", cause, steps, evidence, "warning" if alone else "error")
 
 
 def next_kernel_without_module(facts: Facts) -> Finding | None:
@@ -225,8 +235,8 @@ def _nouveau(facts: Facts) -> bool:
     return any(gpu.driver == "nouveau" for gpu in facts(pci.gpus))
 
 
-def _some_card_unsupported(facts: Facts) -> bool:
-    return any(_unsupported(facts, gpu) for gpu in _usable(facts))
+def _no_card_supported(facts: Facts) -> bool:
+    return bool(_usable(facts)) and all(_unsupported(facts, gpu) for gpu in _usable(facts))
 
 
 def _driver_complains(facts: Facts) -> bool:
@@ -263,7 +273,7 @@ def _refused_unseen(facts: Facts) -> bool:
 
 REASONS = (
     ("nouveau-active", _nouveau),
-    ("gpu-not-supported-by-driver", _some_card_unsupported),
+    ("gpu-not-supported-by-driver", _no_card_supported),
     ("gpu-init-failed", _driver_complains),
     ("driver-not-loaded", _not_installed),
     ("kernel-module-not-built", _not_built),
@@ -331,6 +341,9 @@ def _init_failure(facts: Facts, gpu: pci.PciGpu, kinds: list[str]) -> tuple[str,
     name = f"the {card.product} ({card.architecture.name}) at {gpu.address}" if card else gpu.address
     branch = numbers(_version(facts) or "0")[0]
     only = card.architecture.modules if card else ()
+    if card and gpu in left_alone(facts):
+        needs = f"The loaded module is the {module.flavour} one, and {name} works with the {only[0]} one only."
+        return _beside(facts, gpu, needs), _leave(name)
     if "needs-open-module" in kinds or (module.flavour == "proprietary" and only == ("open",)):
         cause = f"The loaded module is the proprietary one, and {name} works with the open one only."
         return cause, switch_driver(facts, branch, "open")
@@ -347,6 +360,28 @@ def _init_failure(facts: Facts, gpu: pci.PciGpu, kinds: list[str]) -> tuple[str,
     return cause, [
         as_root(facts, "dmesg | grep -E 'NVRM|Xid'"),
         Sentence("The lines name the card and the reason: wrong module flavour, BIOS settings, power"),
+    ]
+
+
+def _beside(facts: Facts, gpu: pci.PciGpu, cause: str) -> str:
+    """Return a cause with the cards that work, and what a switch to the driver of the one left out would do to them."""
+    working, card = ", ".join(gpu.address for gpu in driven(facts)), compat.card(gpu.device_id)
+    branch, flavour = wanted(card, numbers(_version(facts) or "0")[0]) if card else (0, "")
+    if card and serves_driven(facts, branch, flavour):
+        switch = f"branch {branch} would drive both, and is older, with an older CUDA"
+    else:
+        switch = (
+            "no driver is known that drives both" if card else "an older one may not drive it, and has an older CUDA"
+        )
+    return f"{cause} {working} works with this driver; {switch}."
+
+
+def _leave(name: str) -> list[Step]:
+    return [
+        Sentence("Leave the driver as it is: CUDA and kit use what works with it"),
+        Sentence(
+            f"For CUDA on {name}, put it into another machine; as a display it can go by nouveau, or be taken out"
+        ),
     ]
 
 

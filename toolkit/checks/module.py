@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toolkit.checks.beside import granted
 from toolkit.checks.steps import as_root, install_driver, rebuild_initramfs
 from toolkit.facts import Facts, driver, kernel, pci, platform
 from toolkit.faults import finding
@@ -9,8 +10,9 @@ from toolkit.model import Evidence, Finding, NotApplicableError, Step
 
 
 def gpus(facts: Facts) -> int:
-    """Return the GPUs that the module has in /proc/driver/nvidia/gpus."""
-    return _module(facts).gpus
+    """Return the GPUs that the module has in /proc/driver/nvidia/gpus, in a container those that it was granted."""
+    count = _module(facts).gpus
+    return min(count, granted(facts) or count)
 
 
 def _module(facts: Facts) -> driver.Module:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from toolkit.checks.beside import granted
+from toolkit.checks.engine import _proven
 from toolkit.checks.steps import as_root
-from toolkit.facts import Facts, driver, platform
+from toolkit.facts import Facts, cdi, container, driver, kernel, platform
 from toolkit.faults import finding
-from toolkit.model import Evidence, Finding, NotApplicableError, Sentence
+from toolkit.model import Evidence, Finding, NotApplicableError, Sentence, Step
+
+UVM = "/dev/nvidia-uvm"
 
 
 def gpus(facts: Facts) -> int:
@@ -31,7 +35,8 @@ def detail(facts: Facts) -> str:
 def device_nodes_missing(facts: Facts) -> Finding | None:
     """/dev/nvidiactl and a /dev/nvidiaN a GPU exist"""
     nodes, module = facts(driver.nodes), facts(driver.module)
-    if not module.loaded or (nodes.control and len(nodes.gpus) >= module.gpus):
+    wanted = granted(facts) or module.gpus
+    if not module.loaded or (nodes.control and len(nodes.gpus) >= wanted):
         return None
     return finding(
         "device-nodes-missing",
@@ -45,6 +50,34 @@ def device_nodes_missing(facts: Facts) -> Finding | None:
             )
         ],
     )
+
+
+def uvm_node_missing(facts: Facts) -> Finding | None:
+    """/dev/nvidia-uvm exists, by which CUDA manages memory"""
+    nodes = facts(driver.nodes)
+    if not facts(driver.module).loaded or facts(kernel.uvm_node) or not nodes.control or not nodes.gpus:
+        return None
+    if nodes.dxg or _proven(facts):
+        return None
+    specs = [spec for spec in facts.maybe(cdi.specs) or () if spec.read_by_daemon and UVM in spec.nodes]
+    evidence = [Evidence("/dev", "no nvidia-uvm"), *(Evidence(spec.path, f"names {UVM}") for spec in specs)]
+    cause = f"{UVM} is not there, which comes with the first use of CUDA after a start, not with the card's own nodes"
+    cause += ": containers that get GPUs by CDI do not start without it." if specs else "."
+    error = facts.maybe(container.start_error) or ""
+    stops = bool(specs) or UVM in error
+    if UVM in error:
+        evidence.append(Evidence("the engine", error))
+    steps: list[Step] = [
+        as_root(facts, "nvidia-modprobe -u -c 0"),
+        Sentence("For every start: that command in a systemd unit of its own, before docker.service"),
+    ]
+    if granted(facts):
+        steps = [
+            Sentence(
+                f"Hand {UVM} to this container, too, as its cards' nodes are; on the host: nvidia-modprobe -u -c 0"
+            )
+        ]
+    return finding("device-nodes-missing", cause, steps, evidence, "error" if stops else "warning")
 
 
 def gpu_device_access_denied(facts: Facts) -> Finding | None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from toolkit.checks import log_evidence
+from toolkit.checks.beside import granted
 from toolkit.checks.driver_versions import MISMATCH
 from toolkit.checks.steps import as_root, install_driver, reset_gpu
 from toolkit.facts import Facts, driver, health, kernel_log, pci, platform
@@ -66,7 +67,7 @@ def gpu_missing_from_nvml(facts: Facts) -> Finding | None:
     if facts(driver.nvml).error or (machine and machine.wsl):
         return None
     missing = _not_opened(facts)
-    if not missing:
+    if not missing or len(facts(driver.nvml).gpus) >= (granted(facts) or len(facts(pci.gpus))):
         return None
     count, where = f"{len(facts(driver.nvml).gpus)} of {len(facts(pci.gpus))} GPUs", ", ".join(missing)
     evidence = [Evidence("NVML", count), *log_evidence.at(facts, missing)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from toolkit.checks.beside import granted, left_alone
 from toolkit.facts import Facts, pci, platform
 from toolkit.faults import finding
 from toolkit.model import Command, Evidence, Finding, NotApplicableError, Sentence
@@ -16,8 +17,11 @@ ON_CPU = Sentence("Meanwhile kit works on the CPU: kit run workload")
 
 
 def gpus(facts: Facts) -> int:
-    """Return the NVIDIA display and 3D controllers on the bus that this machine may use."""
-    return sum(gpu.config_readable and gpu.driver != "vfio-pci" for gpu in _on_bus(facts))
+    """Return the NVIDIA display and 3D controllers on the bus that this machine may use: without those that cannot be
+    driven beside the others, and in a container those that it was granted.
+    """
+    usable = sum(gpu.config_readable and gpu.driver != "vfio-pci" for gpu in _on_bus(facts))
+    return min(usable - len(left_alone(facts)), granted(facts) or usable)
 
 
 def _on_bus(facts: Facts) -> tuple[pci.PciGpu, ...]:
@@ -30,11 +34,10 @@ def _on_bus(facts: Facts) -> tuple[pci.PciGpu, ...]:
 
 
 def detail(facts: Facts) -> str:
-    found = _on_bus(facts)
-    return (
-        ", ".join(f"{gpu.address} [10de:{gpu.device_id}]" for gpu in found)
-        or "no controller of NVIDIA (10de) on the bus"
-    )
+    found, inside = _on_bus(facts), granted(facts)
+    listed = ", ".join(f"{gpu.address} [10de:{gpu.device_id}]" for gpu in found)
+    part = f"; this container was granted {inside} of {len(found)}" if inside else ""
+    return listed + part if listed else "no controller of NVIDIA (10de) on the bus"
 
 
 def jetson_unsupported(facts: Facts) -> Finding | None:

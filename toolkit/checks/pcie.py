@@ -16,9 +16,8 @@ RESEAT = Sentence(
 
 def pcie_link_narrow(facts: Facts) -> Finding | None:
     """Every PCIe link has all the lanes that card and slot have"""
-    machine = facts.maybe(platform.machine)
-    narrow = [link for link in facts(pcie.links) if _narrow(link, virtual=bool(machine and machine.hypervisor))]
-    if not narrow:
+    narrow = [link for link in facts(pcie.links) if _narrow(link)]
+    if not narrow or _virtual(facts):
         return None
     return finding(
         "pcie-link-narrow",
@@ -47,7 +46,7 @@ def pcie_link_slow(facts: Facts) -> Finding | None:
         if (gpu.utilization_percent or 0) >= BUSY_PERCENT and gpu.performance_state == 0
     }
     slow = [link for link in facts(pcie.links) if link.address in busy and _slow(link)]
-    if not slow:
+    if not slow or _virtual(facts):
         return None
     return finding(
         "pcie-link-slow",
@@ -92,10 +91,14 @@ def _fastest(link: pcie.Link) -> float:
     return min((speed for speed in (link.card_speed_gts, link.port_speed_gts) if speed), default=0.0)
 
 
-def _narrow(link: pcie.Link, virtual: bool) -> bool:
-    # A virtual machine's slots are made up: without the port's own word the card's alone says nothing.
-    known = link.width is not None and link.card_width is not None and (link.port_width is not None or not virtual)
-    return known and (link.width or 0) < _lanes(link)
+def _virtual(facts: Facts) -> bool:
+    """Return whether this is a virtual machine, whose slots and links are made up."""
+    machine = facts.maybe(platform.machine)
+    return bool(machine and machine.hypervisor)
+
+
+def _narrow(link: pcie.Link) -> bool:
+    return link.width is not None and link.card_width is not None and link.width < _lanes(link)
 
 
 def _slow(link: pcie.Link) -> bool:

@@ -12,25 +12,24 @@ RUNG: RungName = "nvml"
 MOST = 0.8  # of a card's memory: TensorFlow takes nearly all that is free, and starts badly on the rest
 
 
-def gpu_memory_held(facts: Facts) -> Finding | None:
-    """Most of every GPU's memory is free"""
+def gpu_memory_held(facts: Facts) -> list[Finding]:
+    """Most of every GPU's memory is free, or at work"""
     running = facts(processes.by_gpu)
     full = [gpu for gpu in facts(health.gpus) if running.get(gpu.index) and _used(gpu) >= MOST]
-    if not full:
-        return None
-    evidence = [
-        Evidence(f"NVML, GPU {gpu.index}", f"{_mib(each.memory_bytes)}: {each.title}")
-        for gpu in full
-        for each in running[gpu.index][:4]
-    ]
-    held = "; ".join(f"{gpu.title}: {_share(gpu)}, most of it by {running[gpu.index][0].title}" for gpu in full)
+    busy = [gpu for gpu in full if gpu.utilization_percent]
+    idle = [gpu for gpu in full if gpu not in busy]
     free = [gpu.index for gpu in facts(health.gpus) if _used(gpu) < MOST]
-    steps: list[Step] = [Sentence("If it is yours and no longer needed, end it; else wait for it, or ask its user")]
-    if free:
-        steps.append(Sentence(f"Meanwhile take a free GPU: kit run --gpus {free[0]}"))
-    return finding(
-        "gpu-memory-held", f"{held}. A new program there soon runs out of memory.", steps, evidence, "warning"
-    )
+    meanwhile: list[Step] = [Sentence(f"Meanwhile take a free GPU: kit run --gpus {free[0]}")] if free else []
+    found = []
+    if idle:
+        end = Sentence("If it is yours and no longer needed, end it; else wait for it, or ask its user")
+        cause = f"{_held(idle, running)}. A new program there soon runs out of memory."
+        found.append(finding("gpu-memory-held", cause, [end, *meanwhile], _holding(idle, running), "warning"))
+    if busy:
+        wait = Sentence("Wait until it is done")
+        cause = f"{_held(busy, running)}, and it computes. A new program there soon runs out of memory."
+        found.append(finding("gpu-memory-held", cause, [wait, *meanwhile], _holding(busy, running), "info"))
+    return found
 
 
 def gpu_memory_orphaned(facts: Facts) -> Finding | None:
@@ -56,6 +55,22 @@ def gpu_memory_orphaned(facts: Facts) -> Finding | None:
         cause = f"{used}, and no process has its device files open: the driver did not free what a dead program held."
         steps = [Sentence("Reset the GPU (nvidia-smi --gpu-reset as root, no program on it) or reboot")]
     return finding("gpu-memory-orphaned", cause, steps, evidence, "warning")
+
+
+def _held(gpus: list[GpuHealth], running: dict[int, tuple[processes.Process, ...]]) -> str:
+    return "; ".join(f"{gpu.title}: {_share(gpu)}, most of it by {running[gpu.index][0].title}" for gpu in gpus)
+
+
+def _holding(gpus: list[GpuHealth], running: dict[int, tuple[processes.Process, ...]]) -> list[Evidence]:
+    return [
+        Evidence(f"NVML, GPU {gpu.index}", f"{_mib(each.memory_bytes)}, the GPU {_activity(gpu)}: {each.title}")
+        for gpu in gpus
+        for each in running[gpu.index][:4]
+    ]
+
+
+def _activity(gpu: GpuHealth) -> str:
+    return f"{gpu.utilization_percent} % busy" if gpu.utilization_percent is not None else "of unknown activity"
 
 
 def _used(gpu: GpuHealth) -> float:

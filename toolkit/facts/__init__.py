@@ -72,5 +72,5 @@ def _sound(parser: Parser[T], host: Host) -> T | Unknown:
     """Return a parser's fact; an answer of a shape that no machine gives (a damaged capture) is unknown, not a crash."""
     try:
         return parser(host)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, ArithmeticError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         return Unknown(f"the answer is not understood ({type(error).__name__}: {error})")

@@ -30,9 +30,14 @@ class Spec:
     nodes: tuple[str, ...]  # the device nodes that it takes from the host
     read_by_daemon: bool
 
+    @property
+    def folder(self) -> str:
+        """The folder that it is in."""
+        return self.path.rpartition("/")[0]
+
 
 def specs(host: Host) -> tuple[Spec, ...] | Unknown:
-    """Return NVIDIA's specs in the folders of the daemon and in the usual ones.
+    """Return NVIDIA's specs in the folders of the daemon, in its order, and in the usual ones.
 
     Sample of /etc/cdi/nvidia.yaml: 'cdiVersion: 0.5.0\\nkind: nvidia.com/gpu\\ndevices:\\n- name: "0"\\n  containerEdits:
     {deviceNodes: [{path: /dev/nvidia0}]}\\ncontainerEdits:\\n  mounts:\\n

@@ -58,7 +58,9 @@ def start_error(host: Host) -> str | Unknown:
     ended with code 132 and no answer: …'.
     """
     match host.ask("container:probe"):
-        case Failed(text) if "refused the container" in text or "ended with code" in text:
+        case Failed(text) if any(
+            words in text for words in ("refused the container", "ended with code", "gave no answer")
+        ):
             return text
         case Value():
             return ""
@@ -98,26 +100,30 @@ def parse(image: str, event: dict[str, Any]) -> Inside:
     return Inside(
         image=image,
         cuda_gpus=int(cuda["gpus"]),
-        cuda_error=cuda["error"],
+        cuda_error=_text(cuda["error"]),
         nvml_library=bool(event["nvml_library"]),
-        libraries=dict(event["libraries"]),
-        tensorflow_version=tensorflow["version"],
+        libraries={str(name): _text(reason) for name, reason in event["libraries"].items()},
+        tensorflow_version=str(tensorflow["version"]),
         tensorflow_gpus=int(tensorflow["gpus"]),
-        tensorflow_names=tuple(tensorflow["names"]),
+        tensorflow_names=tuple(map(str, tensorflow["names"])),
         tensorflow_cuda_build=bool(tensorflow["cuda_build"]),
-        tensorflow_error=tensorflow["error"],
-        visible_devices=event["visible_devices"],
+        tensorflow_error=_text(tensorflow["error"]),
+        visible_devices=_text(event["visible_devices"]),
         compiled_for=tuple(name for name in tensorflow.get("compiled_for") or () if CAPABILITY.fullmatch(str(name))),
-        versions=dict(event["versions"]),
+        versions={str(name): _text(version) for name, version in event["versions"].items()},
         simulated=bool(event.get("simulated")),
         nodes=_texts(event.get("nodes")),
-        capabilities=event.get("capabilities"),
-        library_path=event.get("library_path"),
-        wheels=event.get("wheels"),
+        capabilities=_text(event.get("capabilities")),
+        library_path=_text(event.get("library_path")),
+        wheels=_text(event.get("wheels")),
         loaded=_texts(event.get("loaded")),
         loaded_versions=_texts(event.get("loaded_versions")),
         others={str(name): [str(file) for file in files] for name, files in (event.get("others") or {}).items()},
     )
+
+
+def _text(told: Any) -> str | None:
+    return None if told is None else str(told)
 
 
 def _texts(told: Any) -> dict[str, str] | None:

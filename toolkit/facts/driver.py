@@ -42,7 +42,7 @@ class NvmlGpu:
     uuid: str
     pci_address: str
     compute_capability: str
-    memory_bytes: int
+    memory_bytes: int | None  # None: it shares the system's
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,7 @@ def nvml(host: Host) -> Nvml | Unknown:
             return Nvml(error=error, library_missing=error == "NVML_ERROR_LIBRARY_NOT_FOUND")
         case Value({"driver_version": str(version), "cuda_version": str(cuda), "gpus": list(gpus)}):
             broken = next((gpu["error"] for gpu in gpus if "error" in gpu), None)
-            described = [{name: gpu[name] for name in gpu if name != "health"} for gpu in gpus if "error" not in gpu]
-            sound = tuple(NvmlGpu(**gpu) for gpu in described)
+            sound = tuple(_gpu(gpu) for gpu in gpus if "error" not in gpu)
             return Nvml(error=broken, driver_version=version, cuda_version=cuda, gpus=sound)
         case Failed(text):
             return Nvml(error=f"probe: {text}")
@@ -112,3 +111,25 @@ def nvml(host: Host) -> Nvml | Unknown:
         case Absent():
             return Unknown("NVML was not asked")
     return Unknown("the NVML answer is not understood")
+
+
+def cuda(host: Host) -> tuple[int, str | None] | Unknown:
+    """Return how many GPUs the CUDA driver API gives a process on the host, and its error where it gives none; asked only
+    where NVML has GPUs. Sample: {"gpus": 2, "error": null}."""
+    seen = nvml(host)
+    if isinstance(seen, Unknown) or not seen.gpus:
+        return Unknown("the driver has no GPU")
+    match host.ask("cuda"):
+        case Value({"gpus": int(count), "error": str() | None as error}):
+            return count, error
+        case Failed(text):
+            return 0, f"probe: {text}"
+    return Unknown("CUDA was not asked on the host")
+
+
+def _gpu(told: dict[str, object]) -> NvmlGpu:
+    texts = {name: str(told[name]) for name in ("name", "uuid", "pci_address", "compute_capability")}
+    if not re.fullmatch(r"\d{1,2}\.\d", texts["compute_capability"]):
+        raise ValueError(f"compute capability {texts['compute_capability'][:20]}")
+    memory = told["memory_bytes"]
+    return NvmlGpu(int(str(told["index"])), **texts, memory_bytes=None if memory is None else int(str(memory)))

@@ -110,7 +110,7 @@ def state(host: Host) -> Engine | Unknown:
             return Engine(
                 fault=fault,  # type: ignore[arg-type]
                 fault_text=text,
-                podman=fault in ("down", "not-installed") and _podman_shim(host),
+                podman=fault in ("down", "not-installed", "permission-denied") and _podman_shim(host),
                 context=str(info.get("Context") or ""),
                 endpoint=str(info.get("Endpoint") or ""),
             )

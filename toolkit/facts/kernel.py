@@ -119,7 +119,7 @@ def installed(host: Host) -> Installed | Unknown:
         return Unknown("/lib/modules cannot be read")
     releases = host.names(f"list:{MODULES}")
     own = _for_kernel(host, running, releases)
-    coming = _newest_to_boot(host, releases)
+    coming = _newest_to_boot(host, running, releases)
     dkms = tuple(
         f"{name}/{version}"
         for name in host.names("list:/var/lib/dkms")
@@ -143,6 +143,12 @@ def driven(host: Host) -> tuple[str, ...] | Unknown:
     if isinstance(answer := host.ask(f"list:{DRIVEN}"), NotAsked | Failed):
         return Unknown(f"{DRIVEN} cannot be listed")
     return tuple(name.lower() for name in host.names(f"list:{DRIVEN}")) if isinstance(answer, Value) else ()
+
+
+def uvm_node(host: Host) -> bool | Unknown:
+    """Return whether /dev/nvidia-uvm is there, without which CUDA does not start."""
+    answer = host.ask("list:/dev")
+    return "nvidia-uvm" in host.names("list:/dev") if isinstance(answer, Value) else Unknown("/dev cannot be listed")
 
 
 def library(host: Host) -> Library | Unknown | None:
@@ -279,9 +285,15 @@ def _for_kernel(host: Host, release: str, releases: list[str]) -> ForKernel:
     return ForKernel(release, True, file, headers)
 
 
-def _newest_to_boot(host: Host, releases: list[str]) -> str | None:
+def _newest_to_boot(host: Host, running: str, releases: list[str]) -> str | None:
     images = (name.removeprefix("vmlinuz-") for name in host.names("list:/boot") if name.startswith("vmlinuz-"))
-    return max((name for name in images if name in releases), key=_order, default=None)
+    same = (name for name in images if name in releases and _flavour(name) == _flavour(running))
+    return max(same, key=_order, default=None)
+
+
+def _flavour(release: str) -> list[str]:
+    """Return a release's words, by which alone kernels can be compared: generic of 6.8.0-60-generic, aws of another."""
+    return re.findall(r"[a-z]+", re.sub(r"\+[a-z]+", "", release))
 
 
 def _order(release: str) -> tuple[int, ...]:

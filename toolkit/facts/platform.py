@@ -72,6 +72,28 @@ def machine(host: Host) -> Platform | Unknown:
     )
 
 
+def in_container(host: Host) -> bool | Unknown:
+    """Return whether kit runs in a container: Docker's, Podman's, Kubernetes', or one of systemd or LXC ("lxc").
+
+    Sources: systemd, Container Interface (/run/systemd/container); podman-run(1) (/run/.containerenv); Kubernetes,
+    Accessing the API from a Pod. WSL has "wsl" in systemd's file, and is a machine of its own here.
+    """
+    if (host.text("file:/run/systemd/container") or "").strip() == "wsl":
+        return False
+    signs = (
+        "file:/run/systemd/container",
+        "access:/.dockerenv",
+        "access:/run/.containerenv",
+        "env:KUBERNETES_SERVICE_HOST",
+    )
+    answers = [host.ask(sign) for sign in signs]
+    if any(isinstance(answer, Value) for answer in answers):
+        return True
+    return (
+        False if any(isinstance(answer, Absent) for answer in answers) else Unknown("no sign of a container was read")
+    )
+
+
 def _system(host: Host) -> Literal["linux", "windows", "darwin"]:
     match host.text("system:"):
         case "Windows":
@@ -106,3 +128,11 @@ def _hypervisor(host: Host) -> str | None:
         # Without DMI tables: Firecracker and other small KVM machines.
         return "KVM" if isinstance(host.ask("file:/sys/class/dmi/id/sys_vendor"), Absent) else "unnamed"
     return None
+
+
+def unanswered(host: Host) -> tuple[str, ...] | Unknown:
+    """Return the keys of the questions that did not come back in time. Sample: ["file:/proc/driver/nvidia/version"]."""
+    answer = host.ask("unanswered:")
+    return (
+        tuple(map(str, answer.data)) if isinstance(answer, Value) else Unknown("kit was not waiting for this machine")
+    )

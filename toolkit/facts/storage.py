@@ -37,7 +37,9 @@ def _folder(host: Host) -> str | Unknown:
         case Value({"OperatingSystem": "Docker Desktop"}):
             return Unknown("Docker Desktop keeps its images in a virtual machine")
         case Value({"DockerRootDir": str(root)} as info):
-            return CONTAINERD if "io.containerd.snapshotter" in str(info.get("DriverStatus")) else root
+            # A rootless daemon starts a containerd of its own, under its own root.
+            rootless = "name=rootless" in str(info.get("SecurityOptions"))
+            return CONTAINERD if "io.containerd.snapshotter" in str(info.get("DriverStatus")) and not rootless else root
         case NotAsked(reason) | Failed(reason):
             return Unknown(reason)
     return Unknown("no engine says where it keeps its images")

@@ -29,9 +29,9 @@ class Host:
                     self.answers[key] = self._answer(key)
         return self.answers[key]
 
-    def waits_for(self, prefix: str) -> bool:
-        """Return whether a question whose key starts so is asked and not yet answered."""
-        return any(key.startswith(prefix) and lock.locked() for key, lock in list(self._asking.items()))
+    def waited_for(self, prefix: str = "") -> list[str]:
+        """Return the keys that are asked and not yet answered, of those that start so."""
+        return sorted(key for key, lock in list(self._asking.items()) if key.startswith(prefix) and lock.locked())
 
     def text(self, key: str) -> str | None:
         """Return a value's text without white space around it, None where there is no value of text."""
@@ -73,6 +73,8 @@ def from_json(encoded: Any) -> Answer:
 
 
 def frozen(host: Host, why_not: str) -> Host:
-    """Return a machine that gives the answers that have come so far, and to any other question that it was not asked."""
-    answers = dict(host.answers)
-    return Host(lambda key: answers.get(key, NotAsked(why_not)))
+    """Return a machine that gives the answers that have come so far, fails at those that are still waited for, and says
+    to any other question that it was not asked. Asked `unanswered:` it names the keys that it failed at."""
+    hung = host.waited_for()
+    answers = {**dict(host.answers), **{key: Failed(why_not) for key in hung}, "unanswered:": Value(hung)}
+    return Host(lambda key: answers.get(key, NotAsked("it was not asked in time" if hung else "it was not asked")))

@@ -14,7 +14,7 @@ from toolkit.model import Answer, KitError, NotAsked
 
 SCHEMA = "kit.capture/1"
 
-UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 MAC = re.compile(r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b")
 KEPT = (
     "localhost",
@@ -30,8 +30,12 @@ WINDOWS_HOME = re.compile(r"(C:(?:/|\\\\+)Users(?:/|\\\\+))[^/\\\s:\";]+", re.IG
 USER = re.compile(r'"user": "([^"]+)"')
 OF_USERS = ("process:", "holders:", "run:id ", "first-line:/etc/group")
 # Variables whose values are about GPUs and say nothing of a person.
-VARIABLES = ("CUDA_", "NVIDIA_", "XLA_FLAGS", "TF_", "LD_LIBRARY_PATH", "PATH", "HOME", "WSL_DISTRO_NAME")
-HOME = re.compile(r"/home/[^/\s:\"]+")
+VARIABLES = (
+    "CUDA_VISIBLE_DEVICES", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "XLA_FLAGS",
+    "TF_USE_LEGACY_KERAS", "LD_LIBRARY_PATH", "PATH", "HOME", "WSL_DISTRO_NAME", "KUBERNETES_SERVICE_HOST",
+)  # fmt: skip
+HOME = re.compile(r"/(?:home|Users|mnt/[a-z]/Users)/[^/\s:\"]+")
+REMOTE = re.compile(r"((?:ssh|tcp|https?)://)[^/\s\"]+")  # user@host:port
 
 
 def write(host: Host, file: Path) -> None:
@@ -109,6 +113,7 @@ def redacted(document: dict[str, Any]) -> dict[str, Any]:
     uuids: dict[str, str] = {}
     text = UUID.sub(lambda match: uuids.setdefault(match[0], f"00000000-0000-0000-0000-{len(uuids):012x}"), text)
     text = MAC.sub("00:00:00:00:00:00", text)
+    text = REMOTE.sub(r"\g<1>remote", text)
     text = ADDRESS.sub(r"\g<1>0.0.0.0", text)
     text = WINDOWS_HOME.sub(r"\g<1>user", HOME.sub("/home/user", text))
     name = socket.gethostname()
@@ -121,7 +126,7 @@ def redacted(document: dict[str, Any]) -> dict[str, Any]:
 def _without_secrets(key: str, answer: Any) -> Any:
     """Return an answer without a variable's value that may be secret, and without names of users where they stand."""
     scheme, _, rest = key.partition(":")
-    if scheme == "env" and "value" in answer and not rest.startswith(VARIABLES):
+    if scheme == "env" and "value" in answer and rest not in VARIABLES:
         return {"value": "redacted"}
     if key.startswith(OF_USERS):
         names = {name for name in USER.findall(json.dumps(answer)) if name != "root"} | {_own_name()} - {"root", ""}

@@ -15,7 +15,7 @@ from toolkit.host import Host, proc
 from toolkit.model import Absent, Answer, Failed, NotAsked, Value
 
 DEADLINE_SECONDS = 3.0
-NVML_SECONDS = 8.0  # without persistence mode it initialises every GPU first
+DRIVER_SECONDS = 8.0  # without persistence mode it initialises every GPU first
 MAX_BYTES = 1 << 20
 
 
@@ -38,7 +38,8 @@ def host(doors: dict[str, Callable[[str], Answer]] | None = None) -> Host:
         "machine": lambda _: Value(platform.machine()),
         "system": lambda _: Value(platform.system()),
         "uid": lambda _: Value(str(os.getuid())) if hasattr(os, "getuid") else Absent(),  # Windows has none
-        "nvml": lambda _: nvml(),
+        "nvml": lambda _: driver_program("nvml"),
+        "cuda": lambda _: driver_program("cuda"),
         "process": lambda pid: proc.process(root, pid),
         "holders": lambda prefix: proc.holders(root, prefix),
         "kernel-log": lambda word: proc.kernel_log(run, word),
@@ -74,29 +75,32 @@ def run(command: str) -> Answer:
         )
     except subprocess.TimeoutExpired:
         return Failed(f"no answer within {DEADLINE_SECONDS:g} s")
-    return Value({"code": done.returncode, "stdout": done.stdout[:MAX_BYTES], "stderr": done.stderr[:MAX_BYTES]})
+    return Value(
+        {"code": done.returncode, "stdout": done.stdout[-MAX_BYTES:], "stderr": done.stderr[-MAX_BYTES:]}
+    )  # the newest lines stand last
 
 
-def nvml() -> Answer:
-    """Return what NVML says, read in a child that can be killed, since a broken driver may block whoever calls it."""
+def driver_program(name: str) -> Answer:
+    """Return what a program of toolkit/host reads of the driver (nvml, cuda), as a child that can be killed, since a
+    broken driver may block whoever calls it."""
+    # -P, since a json.py or pynvml.py of the caller's folder must not be taken for the real one.
     child = subprocess.Popen(
-        [sys.executable, "-m", "toolkit.host.nvml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-P", "-m", f"toolkit.host.{name}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    late = f"no answer within {DRIVER_SECONDS:g} s"
     try:
-        out, err = child.communicate(timeout=NVML_SECONDS)
+        out, err = child.communicate(timeout=DRIVER_SECONDS)
     except subprocess.TimeoutExpired:
         child.kill()
         try:
             child.communicate(timeout=0.5)
         except subprocess.TimeoutExpired:
-            return Failed(
-                f"no answer within {NVML_SECONDS:g} s, and the probe cannot be killed: it hangs in the driver"
-            )
-        return Failed(f"no answer within {NVML_SECONDS:g} s")
+            return Failed(f"{late}, and the probe cannot be killed: it hangs in the driver")
+        return Failed(late)
     try:
         return Value(json.loads(out))
     except ValueError:
-        return Failed(f"the NVML probe ended with code {child.returncode}: {err.strip()[-300:]}")
+        return Failed(f"the probe of {name} ended with code {child.returncode}: {err.strip()[-300:]}")
 
 
 def _under(root: Path, path: str) -> Path:

@@ -22,12 +22,13 @@ def read() -> dict[str, Any]:
 
     try:
         nvml.nvmlInit()
+        answer: dict[str, Any] = {"driver_version": nvml.nvmlSystemGetDriverVersion(), "gpus": []}
+        cuda = nvml.nvmlSystemGetCudaDriverVersion_v2()
+        count = nvml.nvmlDeviceGetCount()
     except nvml.NVMLError as error:
         return {"error": _name(error)}
-    answer: dict[str, Any] = {"driver_version": nvml.nvmlSystemGetDriverVersion(), "gpus": []}
-    cuda = nvml.nvmlSystemGetCudaDriverVersion_v2()
     answer["cuda_version"] = f"{cuda // 1000}.{cuda % 1000 // 10}"
-    for index in range(nvml.nvmlDeviceGetCount()):
+    for index in range(count):
         try:
             answer["gpus"].append(_gpu(nvml, index))
         except nvml.NVMLError as error:
@@ -44,9 +45,19 @@ def _gpu(nvml: Any, index: int) -> dict[str, Any]:
         "uuid": nvml.nvmlDeviceGetUUID(handle),
         "pci_address": nvml.nvmlDeviceGetPciInfo(handle).busId,
         "compute_capability": f"{major}.{minor}",
-        "memory_bytes": int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
+        "memory_bytes": _memory_bytes(nvml, handle),
         "health": _health(nvml, handle),
     }
+
+
+def _memory_bytes(nvml: Any, gpu: Any) -> int | None:
+    """Return the memory of a GPU, None where it has none of its own (it shares the system's)."""
+    try:
+        return int(nvml.nvmlDeviceGetMemoryInfo(gpu).total)
+    except nvml.NVMLError as error:
+        if _name(error) in SILENT:
+            return None
+        raise
 
 
 def _health(nvml: Any, gpu: Any) -> dict[str, Any]:

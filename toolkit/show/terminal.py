@@ -41,7 +41,10 @@ def console(*, stderr: bool = False) -> Console:
 def diagnosis(record: Diagnosis, *, verbose: bool) -> RenderableType:
     """Return the chain, what broke it, and what to do; with `verbose` every check too."""
     parts: list[RenderableType] = [_chain(record.chain)]
-    if record.root_cause is None and not record.findings:
+    unknown = [rung.rung for rung in record.chain if rung.status == "unknown"]
+    if record.root_cause is None and unknown:
+        parts.append(Text(f"\nNot known to be well: {', '.join(unknown)} could not be judged.", style="yellow"))
+    elif record.root_cause is None and not record.findings:
         parts.append(Text("\nEvery rung that was examined has its GPUs.", style="green"))
     for found in record.findings:
         parts += [
