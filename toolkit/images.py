@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import re
@@ -238,6 +237,8 @@ def ensure_base(engine: Docker, each: Variant, on_line: Callable[[str], None]) -
 def _uv_folder() -> Path:
     """Return a folder with nothing but uv in it, since a build context is sent whole."""
     source = Path(uv_command())
+    import importlib.metadata
+
     folder = paths.cache() / "uv" / importlib.metadata.version("uv")
     if not (folder / "uv").exists():
         paths.make(folder)

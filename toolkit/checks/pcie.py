@@ -40,13 +40,16 @@ def pcie_link_narrow(facts: Facts) -> Finding | None:
 
 def pcie_link_slow(facts: Facts) -> Finding | None:
     """Every busy GPU's PCIe link is as fast as card and slot can"""
+    slow = [link for link in facts(pcie.links) if _slow(link)]
+    if not slow or _virtual(facts):
+        return None
     busy = {
         gpu.address
         for gpu in facts(health.gpus)
         if (gpu.utilization_percent or 0) >= BUSY_PERCENT and gpu.performance_state == 0
     }
-    slow = [link for link in facts(pcie.links) if link.address in busy and _slow(link)]
-    if not slow or _virtual(facts):
+    slow = [link for link in slow if link.address in busy]
+    if not slow:
         return None
     return finding(
         "pcie-link-slow",
@@ -68,9 +71,9 @@ def pcie_link_slow(facts: Facts) -> Finding | None:
 def mixed_gpus(facts: Facts) -> Finding | None:
     """The GPUs are of one kind"""
     usable = [gpu for gpu in facts(pci.gpus) if gpu.driver == "nvidia" and gpu.config_readable]
-    names = {gpu.address: gpu.name for gpu in facts.maybe(health.gpus) or ()}
     if len({gpu.device_id for gpu in usable}) < 2:
         return None
+    names = {gpu.address: gpu.name for gpu in facts.maybe(health.gpus) or ()}
     listed = ", ".join(names.get(gpu.address, f"{gpu.address} [10de:{gpu.device_id}]") for gpu in usable)
     return finding(
         "mixed-gpus",

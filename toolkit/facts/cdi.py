@@ -8,16 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import yaml
-
 from toolkit.host import Host
 from toolkit.model import Failed, NotAsked, Unknown, Value
 
 KIND = "nvidia.com/gpu"
 FOLDERS = ("/etc/cdi", "/var/run/cdi")  # where tools write specs unless told otherwise. Source: CDI SPEC.md
 DRIVER_FILE = re.compile(r"/lib(?:cuda|nvidia-ml)\.so\.(\d{3,}\.\d+(?:\.\d+)?)$")
-# Ten times as fast as the pure one, where PyYAML was built with libyaml: a real spec has a thousand lines.
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +66,12 @@ def _one_name(folder: str) -> str:
 @lru_cache(maxsize=8)
 def _parsed(text: str) -> dict[str, Any] | None:
     """Return a spec of NVIDIA's kind, None where the text is another's or none. The cache serves several parsers."""
+    import yaml  # takes longer to import than the rest of kit's host rungs to judge
+
+    # Ten times as fast as the pure one, where PyYAML was built with libyaml: a real spec has a thousand lines.
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        spec = json.loads(text) if text.startswith("{") else yaml.load(text, LOADER)
+        spec = json.loads(text) if text.startswith("{") else yaml.load(text, loader)
     except (ValueError, yaml.YAMLError, RecursionError):
         return None
     return spec if isinstance(spec, dict) and spec.get("kind") == KIND else None
