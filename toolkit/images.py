@@ -86,17 +86,12 @@ def host_gpus(facts: Facts) -> int:
 
 
 def all_gpus(facts: Facts) -> GpuRequest | None:
-    """Return the request for all GPUs in the engine's way, None where it has none: CDI, the registered nvidia runtime,
-    the toolkit's hook."""
-    engine = facts.maybe(engine_facts.state)
-    if engine is None or engine.fault:
+    """Return the request for all GPUs in the engine's way, None where it has none."""
+    way = engine_facts.way(facts)
+    if way is None:
         return None
-    if engine.cdi_devices:
-        named = tuple(name for name in engine.cdi_devices if name.isdigit())
-        return GpuRequest("cdi", ("all",) if "all" in engine.cdi_devices else named)
-    if "nvidia" in engine.runtimes:
-        return GpuRequest("runtime", ("all",))
-    return GpuRequest("hook", ("all",)) if facts.maybe(engine_facts.hook_installed) else None
+    named = facts(engine_facts.state).cdi_devices if way == "cdi" else ("all",)
+    return GpuRequest(way, ("all",) if "all" in named else tuple(name for name in named if name.isdigit()))
 
 
 def container_user(facts: Facts) -> str:

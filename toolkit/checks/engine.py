@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Literal
 
 from toolkit.checks import independent
 from toolkit.checks.steps import DOCKER_GUIDE, as_root, configure_toolkit, install, install_toolkit, restart
@@ -29,7 +28,7 @@ def gpus(facts: Facts) -> int:
     uuids = [name for name in docker.cdi_devices if name.startswith("GPU-")]
     if indices or uuids:
         return len(indices or uuids)
-    return len(facts(driver.nvml).gpus) if _way(facts) else 0
+    return len(facts(driver.nvml).gpus) if engine.way(facts) else 0
 
 
 def detail(facts: Facts) -> str:
@@ -37,19 +36,7 @@ def detail(facts: Facts) -> str:
     if docker.fault:
         return docker.fault_text
     ways = {"cdi": "CDI", "runtime": "the nvidia runtime", "hook": "the toolkit's hook"}
-    return f"Docker {docker.version}, {ways.get(_way(facts) or '', 'no way to hand GPUs over')}"
-
-
-def _way(facts: Facts) -> Literal["cdi", "runtime", "hook"] | None:
-    """Return the way in which kit asks this engine for GPUs."""
-    docker = facts(engine.state)
-    if docker.fault:
-        return None
-    if docker.cdi_devices:
-        return "cdi"
-    if "nvidia" in docker.runtimes:
-        return "runtime"
-    return "hook" if facts.maybe(engine.hook_installed) else None
+    return f"Docker {docker.version}, {ways.get(engine.way(facts) or '', 'no way to hand GPUs over')}"
 
 
 def _answering(facts: Facts) -> engine.Engine | None:
@@ -244,7 +231,7 @@ def docker_engine_too_old(facts: Facts) -> Finding | None:
 def nvidia_runtime_not_configured(facts: Facts) -> Finding | None:
     """The engine has a way to hand GPUs over: CDI devices or the nvidia runtime"""
     docker = _answering(facts)
-    if docker is None or _way(facts) or docker.release < GPUS_SINCE:
+    if docker is None or engine.way(facts) or docker.release < GPUS_SINCE:
         return None
     specs = facts(cdi.specs)
     if specs:  # unread ones: the checks of CDI name them
@@ -267,7 +254,7 @@ def nvidia_runtime_not_configured(facts: Facts) -> Finding | None:
 
 def no_cgroups_setting_wrong(facts: Facts) -> Finding | None:
     """The toolkit's no-cgroups fits the engine: true for a rootless one, false for another"""
-    if _answering(facts) is None or _way(facts) not in ("runtime", "hook") or _proven(facts):
+    if _answering(facts) is None or engine.way(facts) not in ("runtime", "hook") or _proven(facts):
         return None
     rootless, config = facts(engine.state).rootless, facts(engine.toolkit_config)
     if config.no_cgroups == rootless or config.mode == "cdi" or (config.no_cgroups and facts(engine.inside_lxc)):
@@ -293,7 +280,7 @@ def no_cgroups_setting_wrong(facts: Facts) -> Finding | None:
 
 def toolkit_ldconfig_path(facts: Facts) -> Finding | None:
     """The toolkit's ldconfig exists on this machine"""
-    if _answering(facts) is None or _way(facts) not in ("runtime", "hook") or _proven(facts):
+    if _answering(facts) is None or engine.way(facts) not in ("runtime", "hook") or _proven(facts):
         return None
     config = facts(engine.toolkit_config)
     if not config.ldconfig_missing or config.mode == "cdi":
@@ -310,7 +297,7 @@ def toolkit_ldconfig_path(facts: Facts) -> Finding | None:
 def cgroup_v2_toolkit_too_old(facts: Facts) -> Finding | None:
     """The toolkit knows the machine's cgroups"""
     docker = _answering(facts)
-    if docker is None or _way(facts) not in ("runtime", "hook") or docker.cgroup_version != "2" or _proven(facts):
+    if docker is None or engine.way(facts) not in ("runtime", "hook") or docker.cgroup_version != "2" or _proven(facts):
         return None
     version = facts(engine.toolkit_version)
     if version >= CGROUP_V2_SINCE:
@@ -327,7 +314,7 @@ def cgroup_v2_toolkit_too_old(facts: Facts) -> Finding | None:
 def containers_lose_gpus_on_reload(facts: Facts) -> Finding | None:
     """Containers keep their GPUs when systemd reloads its units"""
     docker = _answering(facts)
-    if docker is None or _way(facts) not in ("runtime", "hook") or docker.cgroup_driver != "systemd":
+    if docker is None or engine.way(facts) not in ("runtime", "hook") or docker.cgroup_driver != "systemd":
         return None
     links, nodes = facts(engine.char_links), facts(driver.nodes)
     missing = [f"195:{name[6:]}" for name in nodes.gpus if f"195:{name[6:]}" not in links]

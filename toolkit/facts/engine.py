@@ -7,9 +7,9 @@ import re
 import shlex
 import tomllib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from toolkit.facts import cdi
+from toolkit.facts import Facts, cdi
 from toolkit.host import Host
 from toolkit.model import Absent, EngineFault, Failed, NotAsked, Unknown, Value
 from toolkit.versions import numbers
@@ -154,6 +154,19 @@ def _podman_shim(host: Host) -> bool:
     """Return whether `docker` is podman-docker's shell script. Sample of its start, as hex: '23212f62696e2f7368' (#!/bin/sh)."""
     script = (host.text("hex:/usr/bin/docker") or "").startswith("2321")
     return script and isinstance(host.ask("access:/usr/bin/podman"), Value)
+
+
+def way(facts: Facts) -> Literal["cdi", "runtime", "hook"] | None:
+    """Return the way in which kit asks this engine for GPUs: CDI, the registered nvidia runtime, or the toolkit's hook;
+    None where it has none or does not answer."""
+    docker = facts.maybe(state)
+    if docker is None or docker.fault:
+        return None
+    if docker.cdi_devices:
+        return "cdi"
+    if "nvidia" in docker.runtimes:
+        return "runtime"
+    return "hook" if facts.maybe(hook_installed) else None
 
 
 def hook_installed(host: Host) -> bool | Unknown:
