@@ -139,9 +139,9 @@ def test_stale_spec_keeps_the_container_from_starting(simulate: Simulate) -> Non
         ("fault nvmlInit = 9", "nvml", "driver-not-loaded"),
         ("fault nvmlDeviceGetHandleByIndex@1 = 15", "nvml", "gpu-fell-off-bus"),
         ("hang nvmlInit = forever", "nvml", "probe-timed-out"),
-        ("fault cuInit = 802", "container", "fabricmanager-down"),
-        ("fault cuInit = 803", "container", "driver-library-mismatch"),
-        ("fault cuInit = 804", "container", "forward-compat-unsupported"),
+        ("fault cuInit = 802", "nvml", "fabricmanager-down"),  # the same call fails on the host already
+        ("fault cuInit = 803", "nvml", "driver-library-mismatch"),
+        ("fault cuInit = 999", "nvml", "uvm-module-stale"),
     ],
 )
 def test_faults_of_the_driver_break_their_rung(simulate: Simulate, rule: str, rung: str, root_cause: str) -> None:

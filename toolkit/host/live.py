@@ -84,8 +84,13 @@ def driver_program(name: str) -> Answer:
     """Return what a program of toolkit/host reads of the driver (nvml, cuda), as a child that can be killed, since a
     broken driver may block whoever calls it."""
     # -P, since a json.py or pynvml.py of the caller's folder must not be taken for the real one.
+    # Without CUDA_VISIBLE_DEVICES, since the machine is asked for and not the shell.
     child = subprocess.Popen(
-        [sys.executable, "-P", "-m", f"toolkit.host.{name}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-P", "-m", f"toolkit.host.{name}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"},
     )
     late = f"no answer within {DRIVER_SECONDS:g} s"
     try:
