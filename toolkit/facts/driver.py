@@ -101,7 +101,7 @@ def nvml(host: Host) -> Nvml | Unknown:
         case Value({"error": str(error)}):
             return Nvml(error=error, library_missing=error == "NVML_ERROR_LIBRARY_NOT_FOUND")
         case Value({"driver_version": str(version), "cuda_version": str(cuda), "gpus": list(gpus)}):
-            broken = next((gpu["error"] for gpu in gpus if "error" in gpu), None)
+            broken = next((str(gpu["error"]) for gpu in gpus if "error" in gpu), None)
             sound = tuple(_gpu(gpu) for gpu in gpus if "error" not in gpu)
             return Nvml(error=broken, driver_version=version, cuda_version=cuda, gpus=sound)
         case Failed(text):
