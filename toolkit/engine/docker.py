@@ -84,7 +84,6 @@ class Docker:
         from docker.errors import APIError, DockerException, ImageNotFound
         from requests.exceptions import RequestException
 
-        began = time.perf_counter()
         try:
             container = self._client.containers.create(**container_options(plan))
             with ExitStack() as leave:
@@ -92,11 +91,10 @@ class Docker:
                 stream = container.attach(stream=True, demux=True, logs=True)
                 leave.callback(stream._response.close)  # docker-py's own stream.close() leaves its socket open
                 container.start()
-                started = time.perf_counter() - began
                 _hand_on(container, stream, on_line, plan.deadline_seconds)
                 code = container.wait(timeout=API_SECONDS)["StatusCode"]
                 container.reload()
-                return Exit(code, bool(container.attrs["State"].get("OOMKilled")), started)
+                return Exit(code, bool(container.attrs["State"].get("OOMKilled")))
         except ImageNotFound as error:
             raise KitError(f"the image {plan.image} is not in the engine; build it: kit build") from error
         except APIError as error:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Literal
@@ -83,7 +82,6 @@ def run(plan: RunPlan, on_line: OnLine) -> Exit:
 
     KeyboardInterrupt asks the child to stop (10 s, then it is killed), hands its last lines on and is raised again.
     """
-    began = time.perf_counter()
     process = subprocess.Popen(
         plan.command,
         env={**os.environ, **plan.environment},
@@ -94,7 +92,6 @@ def run(plan: RunPlan, on_line: OnLine) -> Exit:
         errors="replace",
         start_new_session=True,  # Ctrl-C comes to kit, which stops the child itself
     )
-    started = time.perf_counter() - began
     lock = threading.Lock()
 
     def pump(name: Literal["stdout", "stderr"], pipe: IO[str]) -> None:
@@ -124,4 +121,4 @@ def run(plan: RunPlan, on_line: OnLine) -> Exit:
     finally:
         for thread in pumps:
             thread.join(5)
-    return Exit(code, False, started)
+    return Exit(code, False)

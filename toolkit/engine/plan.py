@@ -61,7 +61,6 @@ class Exit:
 
     code: int
     out_of_memory: bool
-    started_seconds: float  # from the order to start until the process ran
 
 
 @dataclass(frozen=True, slots=True)

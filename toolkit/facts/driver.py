@@ -20,7 +20,6 @@ class Module:
     version: str | None
     flavour: Literal["open", "proprietary"] | None
     gpus: int
-    nouveau_loaded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,6 @@ def module(host: Host) -> Module | Unknown:
         version=version[1] if version else None,
         flavour=None if text is None else "open" if "Open Kernel Module" in text else "proprietary",
         gpus=len(host.names("list:/proc/driver/nvidia/gpus")),
-        nouveau_loaded="nouveau" in loaded,
     )
 
 
