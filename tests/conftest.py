@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from toolkit import doctor, images
+from toolkit import doctor
 from toolkit.engine.docker import Docker, EngineError
+from toolkit.images import build, variants
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,19 +36,19 @@ def engine() -> Iterator[Docker]:
         yield connection
 
 
-def _built(engine: Docker, name: str) -> images.Variant:
-    variant = images.variant(name)
-    if not images.current(engine, variant):
-        record = images.build(engine, variant, doctor.this_machine(), lambda _: None)
+def _built(engine: Docker, name: str) -> variants.Variant:
+    variant = variants.variant(name)
+    if not build.current(engine, variant):
+        record = build.build(engine, variant, doctor.this_machine(), lambda _: None)
         assert record.tag == variant.tag, record
     return variant
 
 
 @pytest.fixture(scope="session")
-def cpu_image(engine: Docker) -> images.Variant:
+def cpu_image(engine: Docker) -> variants.Variant:
     return _built(engine, "cpu")
 
 
 @pytest.fixture(scope="session")
-def gpu_image(engine: Docker) -> images.Variant:
+def gpu_image(engine: Docker) -> variants.Variant:
     return _built(engine, "gpu")

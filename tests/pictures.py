@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 
 from toolkit import doctor, workloads
-from toolkit.show import terminal
+from toolkit.show import doctor as doctor_view
+from toolkit.show import run as run_view
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,13 +21,13 @@ def draw(name: str, title: str, *parts: RenderableType) -> None:
 
 def main() -> None:
     machine = ROOT / "tests/hosts/library-mismatch.json"
-    draw("doctor", "kit doctor", terminal.diagnosis(doctor.examine(replay=machine), verbose=False))
+    draw("doctor", "kit doctor", doctor_view.diagnosis(doctor.examine(replay=machine), verbose=False))
     work = workloads.workload("side_effects")
     shown: list[RenderableType] = []
     record = workloads.start(
         work, workloads.Options(), "auto", None, lambda event: shown.extend(_lines(event)), lambda _: None
     )
-    draw("run", "kit run workload", *shown, terminal.ran(record, work.best_accuracy))
+    draw("run", "kit run workload", *shown, run_view.ran(record, work.best_accuracy))
 
 
 def _lines(event: dict[str, object]) -> list[RenderableType]:

@@ -10,31 +10,32 @@ from typing import Any
 
 import pytest
 
-from toolkit import doctor, images
+from toolkit import doctor
 from toolkit.engine.docker import Docker
+from toolkit.images import build, plan, variants
 
 KIT = str(Path(sys.executable).with_name("kit"))
 
 pytestmark = [pytest.mark.engine, pytest.mark.image]
 
 
-def build(*arguments: str) -> tuple[int, dict[str, Any]]:
+def kit_build(*arguments: str) -> tuple[int, dict[str, Any]]:
     done = subprocess.run(
         [KIT, "build", "--json", *arguments], capture_output=True, text=True, check=False, timeout=1800
     )
     return done.returncode, json.loads(done.stdout)
 
 
-def test_nothing_changed_builds_the_same_image(cpu_image: images.Variant) -> None:
-    first, again = build("--variant", "cpu"), build("--variant", "cpu")
+def test_nothing_changed_builds_the_same_image(cpu_image: variants.Variant) -> None:
+    first, again = kit_build("--variant", "cpu"), kit_build("--variant", "cpu")
     assert first[0] == again[0] == 0
     assert first[1]["image_id"] == again[1]["image_id"]
     assert again[1]["cached"]
     assert again[1]["tag"] == cpu_image.tag
 
 
-def test_gpu_variant_is_proven_by_counted_gpus(gpu_image: images.Variant, engine: Docker) -> None:
-    code, record = build("--variant", "gpu")
+def test_gpu_variant_is_proven_by_counted_gpus(gpu_image: variants.Variant, engine: Docker) -> None:
+    code, record = kit_build("--variant", "gpu")
     assert code == 0
     expected = record["verified"]["gpus"]["expected"]
     assert expected > 0
@@ -42,11 +43,11 @@ def test_gpu_variant_is_proven_by_counted_gpus(gpu_image: images.Variant, engine
     assert all(record["verified"]["libraries"].values())
     assert (record["versions"]["tensorflow"], record["versions"]["cuda"]) == ("2.21.0", "12.5.1")
     labels = engine.image(gpu_image.tag)["Config"]["Labels"]  # type: ignore[index]
-    assert labels["org.kit.inputs"] == images.inputs_digest(gpu_image)
+    assert labels["org.kit.inputs"] == plan.inputs_digest(gpu_image)
 
 
 def test_image_runs_as_a_user_with_every_nvidia_library_known_to_the_linker(
-    gpu_image: images.Variant, engine: Docker
+    gpu_image: variants.Variant, engine: Docker
 ) -> None:
     config = engine.image(gpu_image.tag)["Config"]  # type: ignore[index]
     assert config["User"] == "1000:1000"
@@ -54,7 +55,7 @@ def test_image_runs_as_a_user_with_every_nvidia_library_known_to_the_linker(
 
 
 def test_a_build_that_fails_tags_nothing_and_shows_why(
-    engine: Docker, cpu_image: images.Variant, tmp_path: Path
+    engine: Docker, cpu_image: variants.Variant, tmp_path: Path
 ) -> None:
     from dataclasses import replace
 
@@ -62,7 +63,7 @@ def test_a_build_that_fails_tags_nothing_and_shows_why(
     (tmp_path / "Dockerfile").write_text((cpu_image.folder / "Dockerfile").read_text())
     (tmp_path / "locks/bad.txt").write_text("six==1.17.0 --hash=sha256:" + "0" * 64 + "\n")
     bad = replace(cpu_image, folder=tmp_path, repository="kit/test-bad", lock="locks/bad.txt")
-    record = images.build(engine, bad, doctor.this_machine(), lambda _: None)
+    record = build.build(engine, bad, doctor.this_machine(), lambda _: None)
     assert (record.tag, record.findings[0].id) == (None, "build-failed")
     assert any("hash" in each.what.lower() for each in record.findings[0].evidence), record.findings[0].evidence
     assert engine.image("kit/test-bad:2.21.0-cpu") is None

@@ -16,7 +16,8 @@ from toolkit.facts import Facts
 from toolkit.faults import vocabulary
 from toolkit.host import Host, capture, from_json
 from toolkit.model import RUNGS, NotAsked
-from toolkit.show import script, terminal
+from toolkit.show import doctor as view
+from toolkit.show import script
 
 # Faults that a log alone shows: they belong to one program's run, not to the state of a machine.
 ONLY_A_LOG_SHOWS = {fault for fault, words in vocabulary().items() if words.get("shown_by") == "log"}
@@ -85,7 +86,7 @@ def test_two_faults_of_separate_answers_are_both_as_they_stand() -> None:
 def test_view_fits_in_forty_lines_and_script_is_sound(name: str) -> None:
     diagnosis = doctor.examine(replay=scenarios.file(name))
     console = Console(width=110, file=io.StringIO(), record=True)
-    console.print(terminal.diagnosis(diagnosis, verbose=False))
+    console.print(view.diagnosis(diagnosis, verbose=False))
     assert len(console.export_text().splitlines()) <= 40
     text = script.text(diagnosis)
     checked = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)

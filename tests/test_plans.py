@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit import images, workloads
+from toolkit import workloads
 from toolkit.engine.docker import build_command, container_options, device_requests, owner, owner_lives
 from toolkit.engine.downloads import SYSTEM_CA, ca_bundle
 from toolkit.engine.plan import GpuRequest, Limits, Mount, RunPlan
@@ -15,6 +15,8 @@ from toolkit.facts import Facts
 from toolkit.facts.driver import Nvml, NvmlGpu, nvml
 from toolkit.facts.engine import Engine, hook_installed, state
 from toolkit.host import Host
+from toolkit.images import build, plan, variants
+from toolkit.images.machine import all_gpus
 from toolkit.model import KitError, NotAsked, UsageError
 
 CDI = Engine(version="26.1", cdi_devices=("0", "1", "2", "all"), cdi_enabled=True)
@@ -125,7 +127,7 @@ def test_what_the_nvidia_runtime_reads(request_: GpuRequest | None, visible: str
 
 def test_the_hook_serves_where_no_runtime_is_registered() -> None:
     facts = Facts(Host(lambda _: NotAsked("")), {state: Engine(version="26.1"), hook_installed: True})
-    assert images.all_gpus(facts) == GpuRequest("hook", ("all",))
+    assert all_gpus(facts) == GpuRequest("hook", ("all",))
 
 
 def test_container_is_unprivileged_and_limited() -> None:
@@ -154,9 +156,9 @@ def test_container_is_unprivileged_and_limited() -> None:
 
 
 def test_build_has_the_proxy_as_argument_and_the_ca_as_secret() -> None:
-    variant = images.variant("cpu")
+    variant = variants.variant("cpu")
     environment = {"HTTPS_PROXY": "http://proxy:3128", "HOME": "/root", "no_proxy": ""}
-    order = images.plan(variant, Path("/uv"), environment, Path("/ca.pem"))
+    order = plan.plan(variant, Path("/uv"), environment, Path("/ca.pem"))
     assert order.arguments == {"BASE": "debian:bookworm-slim", "LOCK": variant.lock, "HTTPS_PROXY": "http://proxy:3128"}
     assert order.secrets == {"ca": Path("/ca.pem")}
     assert order.labels["org.kit.version.tensorflow"] == "2.21.0"
@@ -166,12 +168,12 @@ def test_build_has_the_proxy_as_argument_and_the_ca_as_secret() -> None:
 
 @pytest.mark.engine
 def test_build_command_names_everything_of_the_plan(engine: object) -> None:
-    command = build_command(images.plan(images.variant("gpu"), Path("/uv"), {}, Path("/ca.pem")), "kit/x:1", "default")
+    command = build_command(plan.plan(variants.variant("gpu"), Path("/uv"), {}, Path("/ca.pem")), "kit/x:1", "default")
     assert {"--load", "default", "kit/x:1", "id=ca,src=/ca.pem", "uv=/uv", "LOCK=locks/2.21-gpu.txt"} <= set(command)
 
 
-@pytest.mark.parametrize("variant", images.variants(), ids=lambda variant: variant.name)
-def test_locks_hold_what_was_asked_for_with_hashes(variant: images.Variant) -> None:
+@pytest.mark.parametrize("variant", variants.variants(), ids=lambda variant: variant.name)
+def test_locks_hold_what_was_asked_for_with_hashes(variant: variants.Variant) -> None:
     lock = variant.lock_file.read_text(encoding="utf-8")
     pinned = dict(re.findall(r"^([a-z0-9_.-]+)==(\S+)", lock, re.MULTILINE))
     for line in (variant.folder / variant.requirements).read_text(encoding="utf-8").splitlines():
@@ -183,7 +185,7 @@ def test_locks_hold_what_was_asked_for_with_hashes(variant: images.Variant) -> N
 
 def test_failed_build_shows_its_last_useful_lines() -> None:
     log = "#9 [packages 1/2] RUN uv pip install\n#9 0.512 error: No space left on device (os error 28)\n#9 ERROR: exit code: 2\n------\n > [packages 1/2]:\n"
-    assert images.useful_lines(log)[-2:] == ["error: No space left on device (os error 28)", "ERROR: exit code: 2"]
+    assert build.useful_lines(log)[-2:] == ["error: No space left on device (os error 28)", "ERROR: exit code: 2"]
 
 
 def test_owner_of_a_container_lives_as_long_as_its_process() -> None:
@@ -212,7 +214,7 @@ def test_ca_bundle_is_the_environments_or_the_systems(tmp_path: Path) -> None:
 def test_run_as_root_of_a_rootless_engine_is_the_caller() -> None:
     rootless = machine(0, Engine(version="26.1", rootless=True))
     options = workloads.Options()
-    place = workloads.Place(image=images.variant("cpu"))
+    place = workloads.Place(image=variants.variant("cpu"))
     order = workloads.plan(workloads.workload("side_effects"), options, Path("/out"), place, rootless, 1 << 30)
     assert order.user == "0:0"
     assert workloads.plan(
@@ -221,13 +223,13 @@ def test_run_as_root_of_a_rootless_engine_is_the_caller() -> None:
 
 
 def test_labels_name_the_locked_cuda_and_cudnn() -> None:
-    versions = images.locked_versions(images.variant("gpu"))
+    versions = plan.locked_versions(variants.variant("gpu"))
     assert (versions["cuda"], versions["cudnn"]) == ("12.5.82", "9.3.0.75")
 
 
 @pytest.mark.parametrize(("security", "off"), [(("name=seccomp", "name=selinux"), True), (("name=apparmor",), False)])
 def test_selinux_labels_are_off_where_the_engine_has_them(security: tuple[str, ...], off: bool) -> None:
     facts = machine(0, Engine(version="26.1", security=security))
-    place = workloads.Place(image=images.variant("cpu"))
+    place = workloads.Place(image=variants.variant("cpu"))
     order = workloads.plan(workloads.workload("side_effects"), workloads.Options(), Path("/out"), place, facts, 1 << 30)
     assert ("label=disable" in container_options(order)["security_opt"]) == off

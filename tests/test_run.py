@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from toolkit import images
 from toolkit.engine.docker import Docker
 from toolkit.engine.plan import Limits, Mount, RunPlan
+from toolkit.images import variants
 
 KIT = str(Path(sys.executable).with_name("kit"))
 SECONDS = 300
@@ -55,7 +55,7 @@ def started(arguments: list[str], wait_for: str) -> subprocess.Popen[str]:
 
 @pytest.mark.engine
 @pytest.mark.image
-def test_packaged_workload_in_a_container(cpu_image: images.Variant, engine: Docker, tmp_path: Path) -> None:
+def test_packaged_workload_in_a_container(cpu_image: variants.Variant, engine: Docker, tmp_path: Path) -> None:
     record = run_workload("--gpus", "none", out=tmp_path)
     assert record["engine"] == "docker"
     assert record["image"] == cpu_image.tag
@@ -75,7 +75,7 @@ def test_packaged_workload_in_a_container(cpu_image: images.Variant, engine: Doc
 @pytest.mark.engine
 @pytest.mark.image
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can act as sudo does")
-def test_under_sudo_everything_is_the_callers(cpu_image: images.Variant, tmp_path: Path) -> None:
+def test_under_sudo_everything_is_the_callers(cpu_image: variants.Variant, tmp_path: Path) -> None:
     out = tmp_path / "new" / "runs"
     record = run_workload("--gpus", "none", "--epochs", "1", out=out, SUDO_UID="4242", SUDO_GID="4243")
     assert record["status"] == "succeeded"
@@ -85,7 +85,7 @@ def test_under_sudo_everything_is_the_callers(cpu_image: images.Variant, tmp_pat
 
 @pytest.mark.engine
 @pytest.mark.image
-def test_a_seed_repeats_the_run_exactly(cpu_image: images.Variant, tmp_path: Path) -> None:
+def test_a_seed_repeats_the_run_exactly(cpu_image: variants.Variant, tmp_path: Path) -> None:
     first, again, other = (
         run_workload("--gpus", "none", "--epochs", "2", "--seed", seed, out=tmp_path)["results"] for seed in "778"
     )
@@ -96,7 +96,7 @@ def test_a_seed_repeats_the_run_exactly(cpu_image: images.Variant, tmp_path: Pat
 @pytest.mark.engine
 @pytest.mark.image
 def test_interrupt_stops_the_container_and_leaves_a_record(
-    cpu_image: images.Variant, engine: Docker, tmp_path: Path
+    cpu_image: variants.Variant, engine: Docker, tmp_path: Path
 ) -> None:
     kit = started(["--gpus", "none", "--epochs", "5000", "--out", str(tmp_path)], "epoch   1/")
     kit.send_signal(signal.SIGINT)
@@ -109,7 +109,9 @@ def test_interrupt_stops_the_container_and_leaves_a_record(
 
 @pytest.mark.engine
 @pytest.mark.image
-def test_the_next_run_removes_what_a_killed_kit_left(cpu_image: images.Variant, engine: Docker, tmp_path: Path) -> None:
+def test_the_next_run_removes_what_a_killed_kit_left(
+    cpu_image: variants.Variant, engine: Docker, tmp_path: Path
+) -> None:
     kit = started(["--gpus", "none", "--epochs", "5000", "--out", str(tmp_path)], "epoch   1/")
     kit.kill()
     kit.communicate(timeout=SECONDS)
@@ -121,7 +123,7 @@ def test_the_next_run_removes_what_a_killed_kit_left(cpu_image: images.Variant, 
 @pytest.mark.engine
 @pytest.mark.image
 def test_inside_there_is_no_privilege_no_network_and_no_root_to_write(
-    cpu_image: images.Variant, engine: Docker, tmp_path: Path
+    cpu_image: variants.Variant, engine: Docker, tmp_path: Path
 ) -> None:
     code = """
 import json, os, socket
@@ -162,7 +164,7 @@ print(json.dumps({
 
 @pytest.mark.engine
 @pytest.mark.image
-def test_memory_limit_is_named_when_it_kills(cpu_image: images.Variant, engine: Docker) -> None:
+def test_memory_limit_is_named_when_it_kills(cpu_image: variants.Variant, engine: Docker) -> None:
     order = RunPlan(
         ("python", "-c", "x = b'1' * (1 << 30)"), {}, image=cpu_image.tag, user="1000:1000", limits=Limits(64 << 20)
     )
@@ -174,7 +176,7 @@ def test_local_engine_runs_the_same_lock_and_says_so(tmp_path: Path) -> None:
     record = run_workload("--epochs", "2", out=tmp_path, DOCKER_HOST=nowhere)
     assert record["status"] == "succeeded"
     assert (record["engine"], record["image"]) == ("local", None)
-    assert record["versions"]["tensorflow"] == images.variant("cpu").tensorflow
+    assert record["versions"]["tensorflow"] == variants.variant("cpu").tensorflow
     assert "no container was used" in record["notes"][0]
     assert "make engine" in record["notes"][0]
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.simgpu import machine as simgpu
-from toolkit import doctor, images, paths
+from toolkit import doctor, paths
 from toolkit.engine.docker import Docker, docker_command
+from toolkit.images import variants, verify
 
 KIT = str(Path(sys.executable).with_name("kit"))
 DAEMON_SPEC = Path("/var/run/cdi/kit-simulated.json")
@@ -26,7 +27,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.image]
 
 
 @pytest.fixture
-def simulate(engine: Docker, gpu_image: images.Variant, tmp_path: Path) -> Iterator[Simulate]:
+def simulate(engine: Docker, gpu_image: variants.Variant, tmp_path: Path) -> Iterator[Simulate]:
     """Give a function that makes this machine one with simulated GPUs, for the daemon by CDI and for kit's processes by
     their environment, and returns kit on it."""
     if Path("/proc/driver/nvidia/version").exists():
@@ -79,7 +80,7 @@ def test_every_rung_counts_all_of_them(simulate: Simulate, number: int, tmp_path
     assert code == 0
     assert record["gpus"] == {"host": number, "container": number, "tensorflow": number}
     assert record["device"] == "cpu"
-    assert record["image"] == images.variant("gpu").tag
+    assert record["image"] == variants.variant("gpu").tag
 
 
 def test_chosen_gpus_are_those_that_the_run_gets(simulate: Simulate, tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_faults_of_the_driver_break_their_rung(simulate: Simulate, rule: str, ru
 
 
 def test_image_without_the_linker_fix_fails_verification(
-    engine: Docker, gpu_image: images.Variant, tmp_path: Path
+    engine: Docker, gpu_image: variants.Variant, tmp_path: Path
 ) -> None:
     (tmp_path / "Dockerfile").write_text(
         f"FROM {gpu_image.tag}\nUSER root\nRUN rm /etc/ld.so.conf.d/nvidia-wheels.conf && ldconfig\nUSER kit\n"
@@ -159,7 +160,7 @@ def test_image_without_the_linker_fix_fails_verification(
     build = [docker_command(), "build", "-q", str(tmp_path)]
     image_id = subprocess.run(build, capture_output=True, text=True, check=True).stdout.strip()
     try:
-        verified, _, findings = images.verify(engine, image_id, gpu_image, doctor.this_machine())
+        verified, _, findings = verify.verify(engine, image_id, gpu_image, doctor.this_machine())
     finally:
         subprocess.run([docker_command(), "rmi", "-f", image_id], capture_output=True, check=True)
     assert verified["status"] == "failed"

@@ -9,11 +9,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from toolkit import chain, images
+from toolkit import chain
 from toolkit.engine.docker import Docker, EngineError, endpoint
 from toolkit.engine.plan import GpuRequest
 from toolkit.facts import Facts, collect, container, parsers, pci
 from toolkit.host import Host, capture, frozen, live
+from toolkit.images.machine import all_gpus, host_gpus
+from toolkit.images.variants import variant as image_variant
+from toolkit.images.verify import PROBE_SECONDS
+from toolkit.images.verify import probe as probe_image
 from toolkit.model import RUNGS, Absent, Answer, Diagnosis, Failed, KitError, NotAsked, RungName, Value
 
 # What kit reads of GET /info; the rest describes the machine's owner rather than the engine.
@@ -69,7 +73,7 @@ def _asked(host: Host, *, quick: bool) -> Host:
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
     # What a container waits for on the host itself is given up with the host.
-    until = time.monotonic() + images.PROBE_SECONDS + HOST_SECONDS
+    until = time.monotonic() + PROBE_SECONDS + HOST_SECONDS
     while (
         _only_containers(host.waited_for())
         and any(map(threading.Thread.is_alive, threads))
@@ -101,7 +105,7 @@ def machine() -> Host:
 
 def container_answer(what: str, facts: Facts) -> Answer:
     """Answer what a container shows, where the host has GPUs and the engine a way to hand them over."""
-    gpus = images.all_gpus(facts) if images.host_gpus(facts) else None
+    gpus = all_gpus(facts) if host_gpus(facts) else None
     return probe(what, facts, gpus) if gpus else NotAsked("there is no GPU to hand over")
 
 
@@ -124,7 +128,7 @@ def probe(what: str, facts: Facts, gpus: GpuRequest) -> Answer:
     `probe` is with all GPUs, `probe-without-gpus` tells which libraries of the driver the image has of its own, `compute`
     proves the first GPU by its numbers.
     """
-    variant = images.variant("gpu")
+    variant = image_variant("gpu")
     programs = {
         "probe": (gpus, ("probe",)),
         "probe-without-gpus": (None, ("probe", "--driver-libraries")),
@@ -139,7 +143,7 @@ def probe(what: str, facts: Facts, gpus: GpuRequest) -> Answer:
         with Docker() as docker:
             if docker.image(variant.tag) is None:
                 return Absent()
-            event = images.probe(docker, variant.tag, facts, request, program=program)
+            event = probe_image(docker, variant.tag, facts, request, program=program)
     except KitError as error:
         return Failed(str(error))
     return Value({"image": variant.tag, "event": event})

@@ -17,7 +17,9 @@ from toolkit.engine.docker import Docker, EngineError
 from toolkit.engine.plan import LABEL, Exit, GpuRequest, Limits, Mount, RunPlan
 from toolkit.facts import Facts, driver
 from toolkit.faults import finding, vocabulary
-from toolkit.images import Variant, all_gpus, build, container_user, current, host_gpus, selinux, variant
+from toolkit.images.build import build, current
+from toolkit.images.machine import all_gpus, container_user, host_gpus, selinux
+from toolkit.images.variants import Variant, variant
 from toolkit.model import (
     BuildRecord,
     Command,
