@@ -41,12 +41,52 @@ def test_cards(device: str, product: str, generation: str, capability: str) -> N
     assert (card.product, card.architecture.name, card.compute_capability) == (product, generation, capability)
 
 
+@pytest.mark.parametrize(
+    ("name", "capability"),
+    [
+        ("K80", "3.7"), ("Tesla K40", "3.5"), ("GTX 680", "3.0"), ("GTX 750", "5.0"), ("GeForce GTX TITAN X", "5.2"),
+        ("Quadro P6000", "6.1"), ("gtx1080ti", "6.1"), ("NVIDIA TITAN X (Pascal)", "6.1"), ("Titan V", "7.0"),
+        ("Tesla V100-SXM2-16GB", "7.0"), ("T4", "7.5"), ("Quadro RTX 6000", "7.5"), ("A100", "8.0"),
+        ("NVIDIA A100-SXM4-80GB", "8.0"), ("NVIDIA A100 80GB PCIe MIG 1g.10gb", "8.0"), ("RTX 3090", "8.6"),
+        ("3090", "8.6"), ("NVIDIA GeForce RTX 3050 6GB Laptop GPU", "8.6"), ("A16", "8.6"), ("Jetson Orin", "8.7"),
+        ("rtx 4070 super", "8.9"), ("NVIDIA GeForce RTX 4090 Laptop GPU", "8.9"), ("L4", "8.9"), ("RTX 6000 Ada", "8.9"),
+        ("NVIDIA H100 80GB HBM3", "9.0"), ("GH200", "9.0"), ("B200", "10.0"), ("NVIDIA GB200", "10.0"), ("B300", "10.3"),
+        ("RTX 5090", "12.0"), ("RTX PRO 6000 Blackwell", "12.0"), ("GB10", "12.1"),
+    ],
+)  # fmt: skip
+def test_products_by_name(name: str, capability: str) -> None:
+    card = compat.product(name)
+    assert card
+    assert card.compute_capability == capability
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "RTX",
+        "RTX 6000",
+        "RTX 4000",
+        "6000",
+        "Titan X",
+        "GT 730",
+        "Blackwell",
+        "RTX 9090",
+        "Radeon RX 7900",
+        "GTX 97",
+    ],
+)
+def test_no_card_is_guessed_of_a_name(name: str) -> None:
+    assert compat.product(name) is None
+
+
 def test_nothing_is_guessed() -> None:
     assert compat.card("ffff") is None
     assert compat.family_driver("10.2") is None
     assert compat.family_driver("") is None
     assert compat.toolkit_driver("12.7") is None
-    assert compat.tensorflow_build("2.10.1") is None
+    assert compat.tensorflow_build("2.9.3") is None
+    assert compat.tensorflow_build("2.22.0") is None
 
 
 def test_drivers_of_a_toolkit() -> None:
@@ -69,6 +109,20 @@ def test_coverage_of_a_build() -> None:
     }  # fmt: skip
     assert compat.coverage("9.0", ("sm_70", "sm_80")) == "too-new"
     assert compat.coverage("8.0", ("sm_70", "sm_86")) == "too-new"
+
+
+def test_branches() -> None:
+    known = compat.product("K80")
+    assert known
+    assert [compat.branch(each, windows=True) for each in ("470.05", "475.14", "496.13", "537.13")] == [
+        470,
+        470,
+        495,
+        535,
+    ]
+    assert [compat.drives(known.architecture, branch) for branch in (390, 470, 471, 495)] == [True, True, False, False]
+    assert compat.reaches("535", "535.104.05") is None
+    assert [compat.reaches(each, "535.104.05") for each in ("535.54.03", "535.104.05", "550.54")] == [False, True, True]
 
 
 @pytest.mark.parametrize("kind", kernel.COMPLAINTS)

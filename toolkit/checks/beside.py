@@ -79,5 +79,4 @@ def _out_of_reach(facts: Facts, gpu: pci.PciGpu, branch: int) -> bool:
 
 
 def _serves(architecture: compat.Architecture, branch: int, flavour: str) -> bool:
-    first, last = architecture.first_branch or 0, architecture.last_branch or branch
-    return first <= branch <= last and flavour in architecture.modules
+    return compat.drives(architecture, branch) and flavour in architecture.modules

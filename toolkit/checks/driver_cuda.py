@@ -20,9 +20,9 @@ def driver_too_old_for_cuda(facts: Facts) -> Finding | None:
         return None
     machine = facts.maybe(platform.machine)
     windows = bool(machine and (machine.wsl or machine.system == "windows"))  # there the driver is Windows'
-    oldest = compat.family_driver(cuda, windows)
-    if oldest is None or numbers(version) >= numbers(oldest):
+    if compat.driver_fit(version, cuda, windows) != "no":
         return None
+    oldest = compat.family_driver(cuda, windows)
     major = numbers(cuda)[0]
     update: list[Step] = (
         [Sentence(f"Install an NVIDIA driver of {oldest} or newer on Windows, then: wsl --shutdown")]

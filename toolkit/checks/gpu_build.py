@@ -21,7 +21,7 @@ def gpu_too_old_for_build(facts: Facts) -> Finding | None:
         f"{_named(old)} is older than what TensorFlow {facts(container.inside).tensorflow_version} is compiled for "
         f"({_first(facts)} and later): it ignores the card.",
         [
-            Sentence("Use an older TensorFlow that still covers the card, in an image of your own (2.16 covers 5.x)"),
+            Sentence(_covering(old)),
             Sentence("Or compute on another GPU, or on the CPU: kit run workload --device cpu"),
         ],
         _evidence(facts, old),
@@ -70,6 +70,14 @@ def _build(facts: Facts) -> tuple[str, ...]:
     if built is None:
         raise UnknownFactError(f"what TensorFlow {inside.tensorflow_version} is compiled for is not known")
     return built
+
+
+def _covering(gpus: list[driver.NvmlGpu]) -> str:
+    """Return the sentence that names the newest TensorFlow with code for some cards."""
+    for build in compat.builds():
+        if build.gpu and all(compat.coverage(gpu.compute_capability, build.capabilities) == "compiled" for gpu in gpus):
+            return f"Use TensorFlow {build.tensorflow}, the newest that has code for the card, in an image of your own"
+    return "No TensorFlow from 2.10 on has code for the card"
 
 
 def _cards(facts: Facts, wanted: compat.Coverage) -> list[driver.NvmlGpu]:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
+from toolkit import compat
 from toolkit.facts import Facts, container
 from toolkit.faults import finding
 from toolkit.model import Command, Evidence, Finding, Sentence, Step
 from toolkit.versions import numbers
 
-# The cuDNN of each TensorFlow's build: its own build information tells the major version alone.
-BUILDS: dict[str, dict[str, str]] = json.loads(
-    Path(__file__).with_name("cudnn_builds.json").read_text(encoding="utf-8")
-)
 NOT_FOUND = "cannot open shared object file"
 
 
@@ -47,7 +41,8 @@ def cuda_libraries_load(facts: Facts) -> Finding | None:
     fault = (
         "cudnn-version-mismatch" if only_cudnn and others else "cudnn-missing" if only_cudnn else "cuda-libs-missing"
     )
-    return finding(fault, f"{cause}.", _fix(inside), [*evidence, *_path_evidence(inside)])
+    fix = _fix(inside, "cudnn") if only_cudnn else _fix(inside)
+    return finding(fault, f"{cause}.", fix, [*evidence, *_path_evidence(inside)])
 
 
 def cudnn_fits_the_build(facts: Facts) -> Finding | None:
@@ -62,15 +57,58 @@ def cudnn_fits_the_build(facts: Facts) -> Finding | None:
         "cudnn-version-mismatch",
         f"{file} is cuDNN {loaded}, and TensorFlow {inside.tensorflow_version} is built for {built}: it needs the same "
         "major version, and at least that minor one, and refuses at its first convolution.",
-        _fix(inside),
+        _fix(inside, "cudnn"),
         [Evidence("cudnnGetVersion in the container", loaded), *_path_evidence(inside)],
     )
 
 
+def cuda_libraries_fit_the_build(facts: Facts) -> Finding | None:
+    """The CUDA libraries are of the build's major versions, and not older than it"""
+    inside = facts(container.inside)
+    loaded, build = inside.loaded_versions or {}, _build(inside)
+    built = {name: lowest for name in loaded if (lowest := _lowest(build, name)) and name != "cudnn"}
+    built.setdefault("cudart", inside.versions.get("cuda") or "")
+    unfit = {name: want for name, want in built.items() if want and name in loaded and not _fits(loaded[name], want)}
+    if not unfit:
+        return None
+    said = ", ".join(f"lib{name} is {loaded[name]} and not {want}" for name, want in unfit.items())
+    return finding(
+        "cuda-version-mismatch",
+        f"Libraries in {inside.image} are not those that TensorFlow {inside.tensorflow_version} is built for: {said}. It "
+        "needs the same major version, and at least that minor one.",
+        _fix(inside, *unfit),
+        [*(Evidence(f"lib{name} in the container", loaded[name]) for name in unfit), *_path_evidence(inside)],
+    )
+
+
+def _build(inside: container.Inside) -> compat.Build | None:
+    """Return the table's row of TensorFlow's build, None for one that somebody else made with another CUDA or cuDNN."""
+    build = compat.build(inside.tensorflow_version)
+    if build is None:
+        return None
+    told = {name: numbers(inside.versions.get(name)) for name in ("cuda", "cudnn")}
+    row = {"cuda": numbers(build.cuda)[:2], "cudnn": numbers(build.cudnn)[:1]}
+    other = any(told[name] and told[name][: len(row[name])] != row[name] for name in row)
+    return None if other else build
+
+
 def _built_cudnn(inside: container.Inside) -> str | None:
     """Return the cuDNN version of TensorFlow's build, its major version alone where the table does not know more."""
-    row = BUILDS.get(".".join(inside.tensorflow_version.split(".")[:2]))
-    return row["cudnn"] if row else inside.versions.get("cudnn")
+    build = _build(inside)
+    return build.cudnn if build and build.cudnn else inside.versions.get("cudnn")
+
+
+def _package(build: compat.Build | None, library: str) -> str | None:
+    """Return the Python package of a library among a build's pins: nvidia-cublas-cu12 for cublas."""
+    name = f"nvidia-{'cuda-runtime' if library == 'cudart' else library}-cu"
+    return next((package for package in build.pins if package.startswith(name)), None) if build else None
+
+
+def _lowest(build: compat.Build | None, library: str) -> str | None:
+    """Return the version of a library that a build was tested with: its pin, or the lowest of its range."""
+    package = _package(build, library)
+    pin = build.pins[package] if build and package else ""
+    return next((each.lstrip(">=") for each in pin.split(",") if each.startswith((">=", "=="))), None)
 
 
 def _fits(loaded: str, built: str) -> bool:
@@ -87,13 +125,12 @@ def library_path_shadows_wheels(facts: Facts) -> Finding | None:
     built, cudnn = _built_cudnn(inside), (inside.loaded_versions or {}).get("cudnn")
     if built and cudnn and not _fits(cudnn, built):
         return None  # the finding before this one names the path
-    folders = [folder.rstrip("/") for folder in inside.library_path.split(":") if folder]
     shadows = [
         file
         for name, file in (inside.loaded or {}).items()
         if name not in ("libcuda", "libnvidia-ml")
         and not file.startswith(inside.wheels)
-        and any(file.startswith(f"{folder}/") for folder in folders)
+        and any(file.startswith(f"{folder}/") for folder in _folders(inside))
     ]
     if not shadows:
         return None
@@ -107,13 +144,29 @@ def library_path_shadows_wheels(facts: Facts) -> Finding | None:
     )
 
 
+def _folders(inside: container.Inside) -> list[str]:
+    return [folder.rstrip("/") for folder in (inside.library_path or "").split(":") if folder]
+
+
 def _path_evidence(inside: container.Inside) -> list[Evidence]:
     path = inside.library_path
     return [Evidence("the container's environment", f"LD_LIBRARY_PATH={path}")] if path else []
 
 
-def _fix(inside: container.Inside) -> list[Step]:
-    """Return the image's own libraries back: without the path that comes before them, or in an image built anew."""
-    if inside.library_path:
+def _fix(inside: container.Inside, *libraries: str) -> list[Step]:
+    """Return the libraries back that TensorFlow was tested with: without the path that comes before them, in the image's
+    own recipe, or in an image of kit's."""
+    files = [(inside.loaded or {}).get(f"lib{name}", "") for name in libraries] + [
+        error or "" for error in inside.libraries.values()
+    ]
+    if any(f"{folder}/" in file for folder in _folders(inside) for file in files):
         return [Sentence("Take LD_LIBRARY_PATH out of the image or of the command that starts the container")]
-    return [Command("kit build --variant gpu")]
+    build = _build(inside)
+    packages = {each: build.pins[each] for each in (_package(build, name) for name in libraries) if build and each}
+    if not inside.wheels or not packages:
+        return [Command("kit build --variant gpu")]
+    wanted = " ".join(f"'{name}{pin}'" for name, pin in packages.items())
+    return [
+        Sentence(f"In the image's recipe: pip install {wanted}; or take kit's:"),
+        Command("kit build --variant gpu"),
+    ]

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
+from toolkit.compat.tables import table
 from toolkit.faults import finding
 from toolkit.model import Evidence, Finding, Step
 from toolkit.versions import numbers
-
-ROWS = json.loads(Path(__file__).with_name("requirements.json").read_text(encoding="utf-8"))["rows"]
 
 
 def misfits(tensorflow: str, versions: dict[str, str], where: str, fix: Callable[[str], Step]) -> list[Finding]:
     """Return a finding for each package whose version does not fit; `fix` makes the step of a requirement (numpy<2)."""
     found = []
-    for row in ROWS:
+    for row in table("requirements")["rows"]:
         version = versions.get(row["package"])
         if not version or not _within(tensorflow, row["tensorflow"]) or _within(version, row["takes"]):
             continue

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from toolkit.compat import family_driver
+from toolkit.compat import driver_fit, family_driver
 from toolkit.facts import Facts, driver, windows
 from toolkit.faults import finding
 from toolkit.model import Evidence, Finding, RungName, Sentence
-from toolkit.versions import numbers
 
 RUNG: RungName = "module"
 
@@ -39,9 +38,10 @@ def windows_driver(facts: Facts) -> Finding | None:
 
 def windows_driver_version(facts: Facts) -> Finding | None:
     """The driver is new enough for the CUDA 11.2 of TensorFlow 2.10"""
-    smi, oldest = facts(windows.driver), family_driver(windows.CUDA, windows=True)
-    if smi.version is None or oldest is None or numbers(smi.version) >= numbers(oldest):
+    smi = facts(windows.driver)
+    if smi.version is None or driver_fit(smi.version, windows.CUDA, windows=True) != "no":
         return None
+    oldest = family_driver(windows.CUDA, windows=True)
     return finding(
         "driver-too-old-for-cuda",
         f"The driver {smi.version} is older than {oldest}, the oldest that runs CUDA 11, and too old for WSL2.",

@@ -27,11 +27,11 @@ MARKS = {
 
 def answer(asked: Question, record: Compatibility) -> RenderableType:
     """Return the answer in the first line, the rules with their sources, and the TensorFlow to take."""
-    tensorflow = f"TensorFlow {record.tensorflow or asked.tensorflow}"
     if record.runs in ("native", "jit"):
-        first = f"{VERDICTS[record.runs]}: {tensorflow} runs on {given(asked)}."
+        first = f"{VERDICTS[record.runs]}: TensorFlow {record.tensorflow} runs on {given(asked)}."
     else:
-        first = f"{VERDICTS[record.runs]}: {escape(record.reasons[0].rule)}."
+        which = f" (TensorFlow {record.tensorflow})" if record.tensorflow else ""
+        first = f"{VERDICTS[record.runs]}{which}: {escape(record.reasons[0].rule)}."
     return Group(first, *_rules(record.reasons), _facts(record), *_take(record))
 
 
@@ -44,10 +44,12 @@ def machine(asked: Question, record: Compatibility, rows: Iterable[Row]) -> Rend
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for name in ("TensorFlow", "GPU", "driver", "CUDA", "cuDNN", "Python", ""):
         table.add_column(name)
+    above = ""
     for row in rows:
         cells = (row.driver, row.cuda or "-", row.cudnn or "-", f"{row.python.min} to {row.python.max}")
-        why = "" if row.runs == "native" else f"[dim]{escape(row.why)}[/]"
-        table.add_row(row.tensorflow, MARKS[row.runs], *cells, why)
+        why = "" if row.runs == "native" else "as above" if row.why == above else escape(row.why)
+        above = row.why
+        table.add_row(row.tensorflow, MARKS[row.runs], *cells, f"[dim]{why}[/]")
     return Group(first, f"[dim]this machine: {escape(_machine(asked))}[/]", *_full(record), table)
 
 
@@ -71,11 +73,9 @@ def given(asked: Question) -> str:
 
 
 def _machine(asked: Question) -> str:
-    cards = (
-        "its GPUs could not be read" if asked.gpus is None else "no NVIDIA GPU" if asked.gpus == () else given(asked)
-    )
-    no_driver = "" if asked.driver else ", no NVIDIA driver: the answer is what one would have to be"
-    return cards + (no_driver if asked.gpus else "")
+    if not asked.gpus:
+        return "no NVIDIA GPU" if asked.gpus == () else "its GPUs could not be read"
+    return given(asked) if asked.driver else f"{given(asked)}, no working NVIDIA driver: kit doctor tells why"
 
 
 def _facts(record: Compatibility) -> Table:
