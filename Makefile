@@ -31,6 +31,7 @@ test-doctor: .venv/test ## how kit doctor judges every machine of the library
 
 bench: setup .venv/test ## where the time goes, as ratios taken in one run
 	@PYTHONPATH=. .venv/bin/python tests/bench.py
+	@PYTHONPATH=. .venv/bin/python tests/bench_images.py
 
 engine: ## find a container engine, or install and start one (Debian and Ubuntu, as root)
 	@bash toolkit/engine/setup.sh
@@ -41,9 +42,8 @@ lint: .venv/test ## format, lint and types
 	.venv/bin/mypy
 	.venv/bin/hadolint images/*/Dockerfile
 
-images: setup ## build and verify every variant of the images
-	$(KIT) build --variant cpu
-	$(KIT) build --variant gpu
+images: .venv/test ## build and verify every row of image.toml
+	@PYTHONPATH=. .venv/bin/python tests/all_images.py
 
 pictures: setup ## draw the README's pictures from real output
 	PYTHONPATH=. .venv/bin/python tests/pictures.py

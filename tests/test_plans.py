@@ -1,21 +1,19 @@
 """What the engine is asked for, computed without one: builds, containers, GPU requests."""
 
-import hashlib
 import os
-import re
 from pathlib import Path
 
 import pytest
 
 from toolkit import workloads
-from toolkit.engine.docker import build_command, container_options, device_requests, owner, owner_lives
+from toolkit.engine.docker import container_options, device_requests, owner, owner_lives
 from toolkit.engine.downloads import SYSTEM_CA, ca_bundle
 from toolkit.engine.plan import GpuRequest, Limits, Mount, RunPlan
 from toolkit.facts import Facts
 from toolkit.facts.driver import Nvml, NvmlGpu, nvml
 from toolkit.facts.engine import Engine, hook_installed, state
 from toolkit.host import Host
-from toolkit.images import build, plan, variants
+from toolkit.images import variants
 from toolkit.images.machine import all_gpus
 from toolkit.model import KitError, NotAsked, UsageError
 
@@ -155,39 +153,6 @@ def test_container_is_unprivileged_and_limited() -> None:
     assert list(options["tmpfs"]) == ["/tmp"]
 
 
-def test_build_has_the_proxy_as_argument_and_the_ca_as_secret() -> None:
-    variant = variants.variant("cpu")
-    environment = {"HTTPS_PROXY": "http://proxy:3128", "HOME": "/root", "no_proxy": ""}
-    order = plan.plan(variant, Path("/uv"), environment, Path("/ca.pem"))
-    assert order.arguments == {"BASE": "debian:bookworm-slim", "LOCK": variant.lock, "HTTPS_PROXY": "http://proxy:3128"}
-    assert order.secrets == {"ca": Path("/ca.pem")}
-    assert order.labels["org.kit.version.tensorflow"] == "2.21.0"
-    assert order.labels["org.kit.lock"] == f"sha256:{hashlib.sha256(variant.lock_file.read_bytes()).hexdigest()}"
-    assert "/ca.pem" not in "".join(order.arguments.values()) + "".join(order.labels.values())
-
-
-@pytest.mark.engine
-def test_build_command_names_everything_of_the_plan(engine: object) -> None:
-    command = build_command(plan.plan(variants.variant("gpu"), Path("/uv"), {}, Path("/ca.pem")), "kit/x:1", "default")
-    assert {"--load", "default", "kit/x:1", "id=ca,src=/ca.pem", "uv=/uv", "LOCK=locks/2.21-gpu.txt"} <= set(command)
-
-
-@pytest.mark.parametrize("variant", variants.variants(), ids=lambda variant: variant.name)
-def test_locks_hold_what_was_asked_for_with_hashes(variant: variants.Variant) -> None:
-    lock = variant.lock_file.read_text(encoding="utf-8")
-    pinned = dict(re.findall(r"^([a-z0-9_.-]+)==(\S+)", lock, re.MULTILINE))
-    for line in (variant.folder / variant.requirements).read_text(encoding="utf-8").splitlines():
-        if match := re.match(r"([a-z0-9-]+)(?:\[.*\])?==(\S+)", line):
-            assert pinned[match[1]] == match[2]
-    for block in re.split(r"\n(?=[a-z])", lock.strip()):
-        assert "--hash=sha256:" in block, block.splitlines()[0]
-
-
-def test_failed_build_shows_its_last_useful_lines() -> None:
-    log = "#9 [packages 1/2] RUN uv pip install\n#9 0.512 error: No space left on device (os error 28)\n#9 ERROR: exit code: 2\n------\n > [packages 1/2]:\n"
-    assert build.useful_lines(log)[-2:] == ["error: No space left on device (os error 28)", "ERROR: exit code: 2"]
-
-
 def test_owner_of_a_container_lives_as_long_as_its_process() -> None:
     mine = owner()
     boot, namespace, pid, start = mine.split("/")
@@ -220,11 +185,6 @@ def test_run_as_root_of_a_rootless_engine_is_the_caller() -> None:
     assert workloads.plan(
         workloads.workload("side_effects"), options, Path("/out"), place, machine(0), 1 << 30
     ).user == (f"{os.environ.get('SUDO_UID', os.getuid())}:{os.environ.get('SUDO_GID', os.getgid())}")
-
-
-def test_labels_name_the_locked_cuda_and_cudnn() -> None:
-    versions = plan.locked_versions(variants.variant("gpu"))
-    assert (versions["cuda"], versions["cudnn"]) == ("12.5.82", "9.3.0.75")
 
 
 @pytest.mark.parametrize(("security", "off"), [(("name=seccomp", "name=selinux"), True), (("name=apparmor",), False)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -28,6 +29,21 @@ def simgpu() -> Path:
 
 def hosts() -> Path:
     return _bundled("tests/hosts")
+
+
+def engine_scripts() -> Path:
+    return _PACKAGE / "engine"
+
+
+def revision() -> str:
+    """Return the git revision of kit's checkout, with "-dirty" where it was changed; empty outside one."""
+    if not (_PACKAGE.parent / ".git").exists():
+        return ""
+    command = ["git", "-C", str(_PACKAGE.parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 def _xdg(variable: str, default: str) -> Path:

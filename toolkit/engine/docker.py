@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import queue
 import shutil
+import signal
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
 
 from toolkit.engine.plan import LABEL, BuildPlan, Exit, GpuRequest, OnLine, RunPlan
-from toolkit.model import EngineFault, KitError
+from toolkit.model import EngineFault, KitError, UsageError
 
 API_SECONDS = 60  # a busy daemon may take long to start or remove a container
 STOP_SECONDS = 10
@@ -61,13 +63,20 @@ class Docker:
         return info
 
     def image(self, reference: str) -> dict[str, Any] | None:
-        """Return the engine's description of an image (GET /images/{name}/json), None where there is none."""
-        from docker.errors import ImageNotFound
+        """Return the engine's description of an image (GET /images/{name}/json), None where there is none.
+
+        Raises UsageError for what no image can be called.
+        """
+        from docker.errors import APIError, ImageNotFound, NullResource
 
         try:
             attributes: dict[str, Any] = self._client.images.get(reference).attrs
-        except ImageNotFound:
+        except (ImageNotFound, NullResource):
             return None
+        except APIError as error:
+            if error.status_code != HTTPStatus.BAD_REQUEST:
+                raise
+            raise UsageError(f"{reference} is no image's name: {error.explanation}") from error
         return attributes
 
     def tag(self, image_id: str, tag: str) -> None:
@@ -133,7 +142,7 @@ class Docker:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env=self.environment,
+            env={**self.environment, **{_secret(name): text for name, text in plan.secret_texts.items()}},
             text=True,
             errors="replace",
             start_new_session=True,  # Ctrl-C comes to kit, which stops buildx itself
@@ -142,18 +151,25 @@ class Docker:
         try:
             for line in process.stdout:
                 on_line(line.rstrip("\n"))
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
-        finally:
-            process.stdout.close()
-        if process.wait() != 0:
-            raise BuildFailedError("docker buildx build failed")
-        try:
+            if code := process.wait():
+                raise BuildFailedError(f"docker buildx build ended with code {code}")
             yield str(self._client.images.get(name).id)
         finally:
+            _stop(process)
+            self._unname(name)
+
+    def _unname(self, name: str) -> None:
+        """Take an image's name away, where it has it and the engine answers."""
+        from docker.errors import DockerException
+        from requests.exceptions import RequestException
+
+        with suppress(DockerException, RequestException):
             self._client.images.remove(name)
+
+    @property
+    def api(self) -> Any:
+        """The SDK's client of the engine's HTTP API, a requests.Session, for this package's own use."""
+        return self._client.api
 
     @property
     def builder(self) -> str:
@@ -167,7 +183,7 @@ class Docker:
 
 
 class BuildFailedError(KitError):
-    """A step of the Dockerfile failed; the build's log tells which."""
+    """The image cannot be built; the build's log tells why."""
 
 
 def container_options(plan: RunPlan) -> dict[str, Any]:
@@ -178,6 +194,7 @@ def container_options(plan: RunPlan) -> dict[str, Any]:
     assert plan.limits is not None
     return {
         "image": plan.image,
+        "entrypoint": plan.entrypoint and list(plan.entrypoint),
         "command": list(plan.command),
         "environment": {**plan.environment, "NVIDIA_VISIBLE_DEVICES": visible_devices(plan.gpus)},
         "user": plan.user,
@@ -229,16 +246,25 @@ def node_groups() -> list[int]:
 def build_command(plan: BuildPlan, tag: str, builder: str) -> list[str]:
     """Return the command line of a build; secrets and contexts by path, so that nothing of them is in the image."""
     command = [docker_command(), "buildx", "build", "--builder", builder, "--progress", "plain", "--load"]
-    command += ["--provenance", "false", "--tag", tag]
+    command += ["--provenance", "false", "--tag", tag, "--target", plan.target]
+    if plan.no_cache:
+        command += ["--no-cache"]
     for name, value in plan.arguments.items():
         command += ["--build-arg", f"{name}={value}"]
     for name, path in plan.contexts.items():
         command += ["--build-context", f"{name}={path}"]
     for name, path in plan.secrets.items():
         command += ["--secret", f"id={name},src={path}"]
+    for name in plan.secret_texts:
+        command += ["--secret", f"id={name},env={_secret(name)}"]
     for name, value in plan.labels.items():
         command += ["--label", f"{name}={value}"]
     return [*command, str(plan.context)]
+
+
+def _secret(name: str) -> str:
+    """Return the variable of buildx's environment that holds a secret's text."""
+    return f"KIT_SECRET_{name.upper()}"
 
 
 def docker_command() -> str:
@@ -253,7 +279,9 @@ def docker_command() -> str:
         )
         if version.returncode == 0:
             return candidate
-    raise KitError("no Docker client with buildx; install docker-buildx (Debian, Ubuntu) or docker-buildx-plugin")
+    raise BuildFailedError(
+        "no Docker client with buildx; install docker-buildx (Debian, Ubuntu) or docker-buildx-plugin"
+    )
 
 
 def owner() -> str:
@@ -316,6 +344,19 @@ def _fault(error: Exception) -> tuple[EngineFault, str]:
         return "not-installed", "no Docker engine is installed; run: sudo make engine"
     start = "sudo systemctl start docker (or sudo make engine)"
     return "down", f"the Docker engine does not answer ({error}); start it: {start}"
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """End buildx with what it started, which ends the step that the engine is at; nothing where it ended by itself."""
+    assert process.stdout is not None
+    process.stdout.close()  # what it still says blocks it no more
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _remove(container: Any) -> None:

@@ -46,6 +46,7 @@ class RunPlan:
     environment: dict[str, str]
     mounts: tuple[Mount, ...] = ()
     image: str | None = None
+    entrypoint: tuple[str, ...] | None = None  # in the place of the image's own
     user: str = ""
     gpus: GpuRequest | None = None
     limits: Limits | None = None
@@ -68,7 +69,10 @@ class BuildPlan:
     """One call of `docker buildx build`."""
 
     context: Path
+    target: str  # the stage
     arguments: dict[str, str]
     contexts: dict[str, Path]
     secrets: dict[str, Path]
+    secret_texts: dict[str, str]
     labels: dict[str, str]
+    no_cache: bool = False

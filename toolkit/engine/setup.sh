@@ -24,7 +24,7 @@ install_engine() {
     local work; work=$(mktemp -d); chmod 755 "$work"
     mkdir -p "$work/lists/partial"
     local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    echo "deb [signed-by=$keyring] ${KIT_DEBIAN_MIRROR:-http://deb.debian.org/debian} trixie main" >"$work/sources.list"
+    echo "deb [signed-by=$keyring] ${DEBIAN_MIRROR:-http://deb.debian.org/debian} trixie main" >"$work/sources.list"
     local from=(-o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists")
     apt-get -qq "${from[@]}" update </dev/null
     (cd "$work" && apt-get -qq "${from[@]}" download docker.io docker-cli docker-buildx </dev/null)

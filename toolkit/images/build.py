@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import os
+import platform
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from toolkit import paths, records
 from toolkit.engine.docker import BuildFailedError, Docker
-from toolkit.engine.downloads import ca_bundle, uv_command
-from toolkit.engine.plan import LABEL
+from toolkit.engine.plan import LABEL, Limits, RunPlan
 from toolkit.facts import Facts
-from toolkit.faults import finding
-from toolkit.images.machine import all_gpus, host_gpus
+from toolkit.images import bill
+from toolkit.images.failures import failure
 from toolkit.images.plan import inputs_digest, plan
-from toolkit.images.variants import Variant, variant
+from toolkit.images.sources import Options, ensure_base, sources
+from toolkit.images.variants import Variant
 from toolkit.images.verify import verify
-from toolkit.model import (
-    BuildRecord,
-    Evidence,
-    Finding,
-    KitError,
-    Sentence,
-)
+from toolkit.model import BuildRecord, Finding
+
+SMALL = Limits(memory_bytes=256 << 20)
 
 
 def current(engine: Docker, each: Variant) -> bool:
@@ -36,20 +31,23 @@ def current(engine: Docker, each: Variant) -> bool:
     return image is not None and (image["Config"].get("Labels") or {}).get(f"{LABEL}.inputs") == inputs_digest(each)
 
 
-def fitting(facts: Facts) -> Variant:
-    """Return the variant for a machine: gpu where GPUs are there and can be handed over, else cpu."""
-    return variant("gpu" if host_gpus(facts) and all_gpus(facts) else "cpu")
-
-
-def build(engine: Docker, each: Variant, facts: Facts, on_line: Callable[[str], None]) -> BuildRecord:
+def build(
+    engine: Docker,
+    each: Variant,
+    facts: Facts,
+    on_line: Callable[[str], None],
+    options: Options | None = None,
+    *,
+    scan: bool = False,
+) -> BuildRecord:
     """Build a variant, verify it, and tag it if it is good; what failed is in the record's findings.
 
-    Raises KitError where kit cannot do its work (no BuildKit, no base image to be had).
+    `scan` adds what is known of its packages' vulnerabilities. Raises KitError where kit cannot do its work (no BuildKit,
+    no base image to be had), UsageError where a wheelhouse lacks wheels.
     """
     began = time.perf_counter()
-    log = paths.make(paths.state() / "builds") / f"{time.strftime('%Y%m%d-%H%M%S')}-{each.name}.log"
-    ensure_base(engine, each, on_line)
-    order = plan(each, _uv_folder(), dict(os.environ), ca_bundle(dict(os.environ)))
+    log = paths.make(paths.state() / "builds") / f"{time.strftime('%Y%m%d-%H%M%S')}-{each.core}.log"
+    options = options or Options()
     with log.open("w", encoding="utf-8", buffering=1) as file:
 
         def keep(line: str) -> None:
@@ -57,20 +55,25 @@ def build(engine: Docker, each: Variant, facts: Facts, on_line: Callable[[str], 
             on_line(line)
 
         try:
-            with engine.built(order, keep) as image_id:
-                on_line("verifying")
-                return _proven(engine, each, facts, image_id, log, began)
-        except BuildFailedError:
-            return _failed_build(each, log, time.perf_counter() - began)
+            ensure_base(engine, each, keep, options)
+            with engine.built(plan(each, sources(engine, each, options)), keep) as image_id:
+                record = _proven(engine, each, facts, image_id, log, on_line)
+        except BuildFailedError as error:
+            keep(f"ERROR: {error}")
+            record = _failed_build(each, log)
+    known = bill.scan(each) if scan else None
+    return replace(record, seconds=time.perf_counter() - began, scan=known)
 
 
-def _proven(engine: Docker, each: Variant, facts: Facts, image_id: str, log: Path, began: float) -> BuildRecord:
+def _proven(
+    engine: Docker, each: Variant, facts: Facts, image_id: str, log: Path, on_line: Callable[[str], None]
+) -> BuildRecord:
     """Return the record of a built image, tagged and kept if it is good; one that was proven before is not proven again."""
     findings: tuple[Finding, ...] = ()
-    known = records.read_json(records.image_record(image_id))
-    if known and known.get("verified", {}).get("status") == "passed":
+    if known := _proof_of_its_layers(engine, each, image_id):
         verified, versions = known["verified"], known["versions"]
     else:
+        on_line("verifying")
         verified, versions, findings = verify(engine, image_id, each, facts)
     good = verified["status"] == "passed"
     image = engine.image(image_id)
@@ -81,11 +84,12 @@ def _proven(engine: Docker, each: Variant, facts: Facts, image_id: str, log: Pat
         variant=each.name,
         versions=versions,
         size_bytes=image["Size"] if image else 0,
-        seconds=time.perf_counter() - began,
+        seconds=0.0,
         cached=_all_cached(log.read_text(encoding="utf-8")),
         verified=verified,
         findings=findings,
         log=str(log),
+        bill=str(_bill(engine, each, image_id, versions)) if good else None,
     )
     if good:
         engine.tag(image_id, each.tag)
@@ -93,31 +97,28 @@ def _proven(engine: Docker, each: Variant, facts: Facts, image_id: str, log: Pat
     return record
 
 
-def ensure_base(engine: Docker, each: Variant, on_line: Callable[[str], None]) -> None:
-    """Make sure that the base image can be had: in the engine, from a registry, or made from Debian's mirror."""
-    if engine.image(each.base) is not None:
-        return
-    script = Path(__file__).parent / "engine/base.sh"
-    done = subprocess.run(
-        ["bash", script, each.base], capture_output=True, text=True, check=False, env=engine.environment
-    )
-    for line in done.stderr.splitlines():
-        on_line(line)
-    if done.returncode != 0:
-        raise KitError(f"the base image {each.base} cannot be had:\n{done.stderr.strip()}")
+def _proof_of_its_layers(engine: Docker, each: Variant, image_id: str) -> dict[str, Any] | None:
+    """Return the record of a good image with the same layers: this one, or the tagged one with other labels."""
+    image, tagged = engine.image(image_id), engine.image(each.tag)
+    same = [image_id]
+    if image and tagged and image["RootFS"] == tagged["RootFS"]:
+        same.append(tagged["Id"])
+    known = (records.read_json(records.image_record(each)) for each in same)
+    return next((record for record in known if record and record["verified"]["status"] == "passed"), None)
 
 
-def _uv_folder() -> Path:
-    """Return a folder with nothing but uv in it, since a build context is sent whole."""
-    source = Path(uv_command())
-    import importlib.metadata
-
-    folder = paths.cache() / "uv" / importlib.metadata.version("uv")
-    if not (folder / "uv").exists():
-        paths.make(folder)
-        shutil.copy2(source, folder / "uv.unfinished")
-        (folder / "uv.unfinished").rename(folder / "uv")
-    return folder
+def _bill(engine: Docker, each: Variant, image_id: str, versions: dict[str, str | None]) -> Path:
+    """Return the file of an image's bill of materials, beside its record."""
+    file = records.image_record(image_id).with_suffix(".cdx.json")
+    if not file.exists():
+        debian: list[str] = []
+        order = RunPlan(
+            ("dpkg-query", "--show", "--showformat", "${Package} ${Version}\n"), {}, image=image_id, limits=SMALL
+        )
+        engine.run(order, lambda _, line: debian.append(line))
+        python = ".".join((versions.get("python") or "").split(".")[:2])
+        records.write_json(file, bill.bill(each, python, platform.machine(), debian, image_id))
+    return file
 
 
 def _all_cached(log: str) -> bool:
@@ -126,21 +127,8 @@ def _all_cached(log: str) -> bool:
     return steps <= set(re.findall(r"^#(\d+) CACHED", log, re.MULTILINE))
 
 
-def _failed_build(each: Variant, log: Path, seconds: float) -> BuildRecord:
-    last = useful_lines(log.read_text(encoding="utf-8"))
-    found = finding(
-        "build-failed",
-        f"A step of {each.folder.name}/Dockerfile failed.",
-        [Sentence(f"Read the whole log: {log}")],
-        [Evidence(str(log), line) for line in last],
-    )
+def _failed_build(each: Variant, log: Path) -> BuildRecord:
+    found = failure(each, log)
     return BuildRecord(
-        each.repository, None, "", each.name, {}, 0, seconds, False, {"status": "not-built"}, (found,), str(log)
+        each.repository, None, "", each.name, {}, 0, 0.0, False, {"status": "not-built"}, (found,), str(log)
     )
-
-
-def useful_lines(log: str, count: int = 12) -> list[str]:
-    """Return the last lines of a build log that say why it failed, without buildx's echo of the Dockerfile."""
-    lines = [re.sub(r"^#\d+ (?:[\d.]+ )?", "", line) for line in log.splitlines()]
-    end = next((index for index, line in enumerate(lines) if line.strip() == "------"), len(lines))
-    return [line for line in lines[:end] if line.strip()][-count:]

@@ -1,28 +1,59 @@
-"""What a variant of an image is: a row of image.toml."""
+"""What a variant of an image is: a row of image.toml, with the extra that lies on it."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any, Literal
 
 from toolkit import paths
-from toolkit.model import (
-    UsageError,
-)
+from toolkit.model import UsageError
+from toolkit.versions import numbers
+
+Hardware = Literal["gpu", "cpu"]
+Flavour = Literal["tested", "newest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """Packages in a layer on top of a variant, and the extra below it."""
+
+    name: str
+    packages: tuple[str, ...]
+    on: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One row of image.toml."""
+    """One row of image.toml, as somebody wants it: with an extra, unslimmed, on another base."""
 
     repository: str
     folder: Path
-    name: str
     tensorflow: str
+    hardware: Hardware
     base: str
-    requirements: str
-    lock: str
+    flavour: Flavour = "tested"
+    extras: tuple[Extra, ...] = ()  # from the lowest layer up
+    full: bool = False  # with headers, static archives and symbols
+    own_base: bool = False  # another base than the row's
+
+    @property
+    def core(self) -> str:
+        """The row's name, which its lock has: 2.21-gpu, 2.21-gpu-newest."""
+        return f"{self.minor}-{self.hardware}{'' if self.flavour == 'tested' else f'-{self.flavour}'}"
+
+    @property
+    def minor(self) -> str:
+        return ".".join(self.tensorflow.split(".")[:2])
+
+    @property
+    def name(self) -> str:
+        """What the tag says beside TensorFlow's version."""
+        parts = [self.hardware, self.flavour if self.flavour != "tested" else "", "full" if self.full else ""]
+        parts += [self.extras[-1].name if self.extras else "", _tag_part(self.base) if self.own_base else ""]
+        return "-".join(filter(None, parts))
 
     @property
     def tag(self) -> str:
@@ -32,17 +63,88 @@ class Variant:
     def lock_file(self) -> Path:
         return self.folder / self.lock
 
+    @property
+    def lock(self) -> str:
+        return f"locks/{self.core}.txt"
+
+    @property
+    def locks(self) -> tuple[Path, ...]:
+        """The locks of every layer, from the lowest up."""
+        return (self.lock_file, *(self.extra_lock(each) for each in self.extras))
+
+    def extra_lock(self, extra: Extra) -> Path:
+        """Return the lock of an extra: one for a TensorFlow, whatever the hardware."""
+        return self.folder / f"locks/{self.minor}-{extra.name}.txt"
+
+
+@cache
+def spec(image: str = "tensorflow") -> dict[str, Any]:
+    """Return an image's image.toml."""
+    return tomllib.loads((paths.images() / image / "image.toml").read_text(encoding="utf-8"))
+
 
 def variants(image: str = "tensorflow") -> tuple[Variant, ...]:
-    """Return the variants of an image, in the order of its image.toml."""
+    """Return the variants of an image, in the order of its image.toml, the newest TensorFlow first."""
+    table = spec(image)
     folder = paths.images() / image
-    spec = tomllib.loads((folder / "image.toml").read_text(encoding="utf-8"))
-    return tuple(Variant(spec["repository"], folder, **row) for row in spec["variant"])
+    return tuple(Variant(table["repository"], folder, **row) for row in table["variant"])
 
 
-def variant(name: str) -> Variant:
-    """Return a variant by its name; UsageError with the names that there are."""
-    for each in variants():
-        if each.name == name:
-            return each
-    raise UsageError(f"there is no variant {name!r}; choose from {', '.join(each.name for each in variants())}")
+def extras(image: str = "tensorflow") -> dict[str, Extra]:
+    """Return the extras of an image by their names."""
+    return {row["name"]: Extra(row["name"], tuple(row["packages"]), row.get("on")) for row in spec(image)["extra"]}
+
+
+def variant(hardware: str, tensorflow: str | None = None, flavour: str = "tested", extra: str | None = None) -> Variant:
+    """Return the variant for hardware of a TensorFlow ("2.19" or "2.19.1"), the newest where none is named.
+
+    Raises UsageError with what there is.
+    """
+    rows = [row for row in variants() if row.hardware == hardware and row.flavour == flavour]
+    if not rows:
+        raise UsageError(f"there is no variant {hardware!r}; choose from gpu and cpu")
+    wanted = numbers(tensorflow) if tensorflow else ()
+    found = next((row for row in rows if numbers(row.tensorflow)[: len(wanted)] == wanted), None)
+    if found is None or (tensorflow and not wanted):
+        known = ", ".join(row.tensorflow for row in rows)
+        raise UsageError(f"there is no {hardware} image of TensorFlow {tensorflow}; choose from {known}")
+    return with_extra(found, extra) if extra else found
+
+
+def with_extra(each: Variant, name: str) -> Variant:
+    """Return a variant with an extra and those below it; UsageError with the extras that there are."""
+    there = extras()
+    chain: list[Extra] = []
+    below: str | None = name
+    while below:
+        if below not in there:
+            raise UsageError(f"there is no extra {below!r}; choose from {', '.join(there)}")
+        chain.insert(0, there[below])
+        below = there[below].on
+    return replace(each, extras=tuple(chain))
+
+
+def unslimmed(each: Variant) -> Variant:
+    """Return a variant with everything that the wheels hold."""
+    return replace(each, full=True)
+
+
+def on_base(each: Variant, base: str) -> Variant:
+    """Return a variant on another base image. Raises UsageError where the base's Python has no wheel of its TensorFlow."""
+    if base == each.base:
+        return each
+    known = {row["name"]: row["python"] for row in spec()["base"]}
+    from toolkit.compat import tables
+
+    build = tables.build(each.tensorflow)
+    if build and base in known and known[base] not in build.python:
+        raise UsageError(
+            f"--base {base} has Python {known[base]}, and TensorFlow {each.tensorflow} has wheels for "
+            f"{', '.join(build.python)} alone"
+        )
+    return replace(each, base=base, own_base=True)
+
+
+def _tag_part(base: str) -> str:
+    """Return an image's name as part of a tag. Sample: 'registry.lab:5000/ubuntu:24.04' -> 'ubuntu24.04'."""
+    return base.rpartition("/")[2].partition("@")[0].replace(":", "")

@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from toolkit.model import BuildRecord
+from toolkit.model import BuildRecord, LockRecord
 from toolkit.show.terminal import finding, step, versions
 
 
@@ -26,6 +26,20 @@ def building(output: Console) -> Iterator[Callable[[str], None]]:
         yield (
             lambda line: progress.update(task, description=escape(line[: output.width - 16])) if line.strip() else None
         )
+
+
+def locked(record: LockRecord) -> RenderableType:
+    """Return what a refresh of the locks changes, a package a line."""
+    if not record.changes:
+        return "[green]✓[/] the locks hold what image.toml asks for"
+    parts: list[RenderableType] = []
+    for change in record.changes:
+        parts.append(f"[bold]{change.file}[/]")
+        parts += [f"  {name}  {old or '-'} → {new or '-'}" for name, (old, new) in change.versions.items()]
+        if not change.versions:
+            parts.append("  [dim]hashes or markers alone[/]")
+    parts.append("written" if record.written else "[dim]nothing was written[/]")
+    return Group(*parts)
 
 
 def built(record: BuildRecord) -> RenderableType:

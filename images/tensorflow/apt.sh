@@ -1,0 +1,32 @@
+# Installs Debian packages: from the folder of debs where it has some, else from the mirror; with DOWNLOAD it only keeps
+# them there.
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+if [ -s /run/secrets/network ]; then . /run/secrets/network; fi
+options=
+if [ -s /run/secrets/ca ]; then options="-o Acquire::https::CAInfo=/run/secrets/ca"; fi
+if [ -n "${DEBIAN_MIRROR:-}" ]; then
+  # For this step alone: the image keeps the sources that its base has.
+  . /etc/os-release
+  echo "deb $DEBIAN_MIRROR $VERSION_CODENAME main" >/tmp/mirror.list
+  options="$options -o Dir::Etc::sourcelist=/tmp/mirror.list -o Dir::Etc::sourceparts=-"
+fi
+rm -f /etc/apt/apt.conf.d/docker-clean # it would empty the cache that the next build uses
+debs=$(find /tmp/debs -name '*.deb')
+if [ -n "$debs" ]; then
+  # $debs and $options are lists.
+  # shellcheck disable=SC2086
+  apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends --no-download $debs >/dev/null
+  exit
+fi
+# shellcheck disable=SC2086
+apt-get $options update -qq
+if [ -n "${DOWNLOAD:-}" ]; then
+  # shellcheck disable=SC2086
+  apt-get $options install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends --download-only -o Dir::Cache::archives="$DOWNLOAD" "$@" >/dev/null
+  rm -rf "$DOWNLOAD/partial" "$DOWNLOAD/lock"
+else
+  # shellcheck disable=SC2086
+  apt-get $options install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >/dev/null
+fi
+rm -f /tmp/mirror.list

@@ -1,0 +1,99 @@
+"""What a build takes from this machine: its base image, uv, wheels, the CA bundle, the network's settings."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit import paths
+from toolkit.engine.docker import BuildFailedError, Docker
+from toolkit.engine.downloads import ca_bundle, uv_command
+from toolkit.images import wheels
+from toolkit.images.plan import Sources
+from toolkit.images.variants import Variant, spec
+from toolkit.model import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person may want of a build beside the variant."""
+
+    ca: Path | None = None  # None: the machine's
+    wheelhouse: Path | None = None
+    bootstrap_base: bool = False
+    debian_mirror: str | None = None
+    no_cache: bool = False
+
+
+def sources(engine: Docker, each: Variant, options: Options) -> Sources:
+    """Return what a build takes from this machine. Raises UsageError where a folder or file that was named is not there."""
+    base = engine.image(each.base) or {}
+    digest = next(iter(base.get("RepoDigests") or ()), "")
+    nothing = paths.make(paths.cache() / "nothing")
+    folder = options.wheelhouse or nothing
+    debs = folder / "debs"
+    for path in (options.wheelhouse, options.ca):
+        if path and not path.exists():
+            raise UsageError(f"there is no {path}")
+    if options.wheelhouse:
+        _complete(each, options.wheelhouse)
+    mirror = {"DEBIAN_MIRROR": options.debian_mirror} if options.debian_mirror else {}
+    environment = {**os.environ, **mirror}
+    return Sources(
+        uv=_uv_folder(),
+        wheels=folder,
+        debs=debs if debs.is_dir() else nothing,
+        base=digest or each.base,
+        base_digest=digest.partition("@")[2] or str(base.get("Id", "")),
+        ca=options.ca or ca_bundle(environment),
+        environment=environment,
+        revision=paths.revision(),
+        kit_version=importlib.metadata.version("kit"),
+        no_cache=options.no_cache,
+    )
+
+
+def _complete(each: Variant, folder: Path) -> None:
+    """Raise UsageError with what a folder of wheels lacks, where it lacks some."""
+    lacking = wheels.missing(folder, each.locks, wheels.target(each, None, platform.machine()))
+    if lacking:
+        named = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+        raise UsageError(f"{folder} lacks {named}; fill it where there is a network: kit image fetch-wheels {folder}")
+
+
+def ensure_base(engine: Docker, each: Variant, on_line: Callable[[str], None], options: Options) -> None:
+    """Make sure that the base image can be had: in the engine, from a registry, or made from the distribution's mirror.
+
+    Raises BuildFailedError where it cannot be had.
+    """
+    if engine.image(each.base) is not None:
+        return
+    command = ["bash", str(paths.engine_scripts() / "base.sh"), each.base]
+    mirror = {"DEBIAN_MIRROR": options.debian_mirror} if options.debian_mirror else {}
+    done = subprocess.run(
+        [*command, *(["--bootstrap"] if options.bootstrap_base else [])],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**engine.environment, **mirror, "SOURCE_DATE_EPOCH": str(spec()["epoch"])},
+    )
+    for line in done.stderr.splitlines():
+        on_line(line)
+    if done.returncode != 0:
+        raise BuildFailedError(f"the base image {each.base} cannot be had")
+
+
+def _uv_folder() -> Path:
+    """Return a folder with nothing but uv in it, since a build context is sent whole."""
+    folder = paths.cache() / "uv" / importlib.metadata.version("uv")
+    if not (folder / "uv").exists():
+        paths.make(folder)
+        shutil.copy2(uv_command(), folder / "uv.unfinished")
+        (folder / "uv.unfinished").rename(folder / "uv")
+    return folder
