@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -52,6 +53,13 @@ def new_run(workload: str, parent: Path | None) -> RunFolder:
         raise KitError(f"cannot make the run folder {folder}: {error.strerror}; choose another with --out") from error
 
 
+def results() -> Iterator[dict[str, Any]]:
+    """Give the result.json of every run of kit's own folder, the oldest first; runs elsewhere (--out) are not known."""
+    for file in sorted(paths.runs().glob("*/result.json")):
+        if result := read_json(file):
+            yield result
+
+
 def write_json(file: Path, data: dict[str, Any]) -> None:
     """Write a JSON file whole or not at all, owned by the caller."""
     paths.make(file.parent)
@@ -73,6 +81,12 @@ def read_json(file: Path) -> dict[str, Any] | None:
 def image_record(image_id: str) -> Path:
     """Return the file that holds how an image was proven."""
     return paths.state() / "images" / f"{image_id.removeprefix('sha256:')}.json"
+
+
+def beside_image_record(image_id: str) -> dict[str, Path]:
+    """Return the files that tell of an image, by what follows its id in their names: '.json' is its record."""
+    record = image_record(image_id)
+    return {file.name.removeprefix(record.stem): file for file in sorted(record.parent.glob(f"{record.stem}.*"))}
 
 
 def _open(file: Path) -> TextIO:
