@@ -2,16 +2,21 @@
 # them there.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
-if [ -s /run/secrets/network ]; then . /run/secrets/network; fi
+if [ -s /tmp/network ]; then . /tmp/network; fi
 options=
-if [ -s /run/secrets/ca ]; then options="-o Acquire::https::CAInfo=/run/secrets/ca"; fi
+if [ -s /tmp/ca ]; then options="-o Acquire::https::CAInfo=/tmp/ca"; fi
 if [ -n "${DEBIAN_MIRROR:-}" ]; then
   # For this step alone: the image keeps the sources that its base has.
   . /etc/os-release
   echo "deb $DEBIAN_MIRROR $VERSION_CODENAME main" >/tmp/mirror.list
   options="$options -o Dir::Etc::sourcelist=/tmp/mirror.list -o Dir::Etc::sourceparts=-"
 fi
-rm -f /etc/apt/apt.conf.d/docker-clean # it would empty the cache that the next build uses
+# Docker's bases empty the cache that the next build uses; that is put back, since a removed file leaves its time.
+clean=/etc/apt/apt.conf.d/docker-clean
+if [ -e "$clean" ]; then
+  mv "$clean" /tmp/docker-clean
+  trap 'mv /tmp/docker-clean "$clean"' EXIT
+fi
 debs=$(find /tmp/debs -name '*.deb')
 if [ -n "$debs" ]; then
   # $debs and $options are lists.

@@ -6,7 +6,8 @@ cd /opt/venv/lib/python3*/site-packages
 find . -name '*.a' -delete
 find . -maxdepth 3 -type d -name include -prune -exec rm -rf {} +
 # The packages' own tests.
-find numpy scipy sklearn joblib -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
+find . \( -path './numpy/*' -o -path './scipy/*' -o -path './sklearn/*' -o -path './joblib/*' \) -type d \( -name tests -o -name test \) \
+  -prune -exec rm -rf {} +
 # Symbol tables, for debuggers. Not of repaired wheels (*.libs): strip breaks what patchelf wrote.
 find . \( -path './tensorflow/*' -o -path './nvidia/nccl/*' \) -name '*.so*' -type f -size +1M -exec strip --strip-unneeded {} +
 # CUDA's compiler for C++; XLA needs ptxas, nvlink and libdevice alone.
