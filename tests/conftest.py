@@ -36,8 +36,8 @@ def engine() -> Iterator[Docker]:
         yield connection
 
 
-def _built(engine: Docker, name: str) -> variants.Variant:
-    variant = variants.variant(name)
+def _built(engine: Docker, name: str, extra: str | None = None) -> variants.Variant:
+    variant = variants.variant(name, extra=extra)
     if not build.current(engine, variant):
         record = build.build(engine, variant, doctor.this_machine(), lambda _: None)
         assert record.tag == variant.tag, record
@@ -52,3 +52,8 @@ def cpu_image(engine: Docker) -> variants.Variant:
 @pytest.fixture(scope="session")
 def gpu_image(engine: Docker) -> variants.Variant:
     return _built(engine, "gpu")
+
+
+@pytest.fixture(scope="session")
+def notebook_image(engine: Docker) -> variants.Variant:
+    return _built(engine, "cpu", "notebook")

@@ -14,10 +14,10 @@ from toolkit.engine.docker import Docker, EngineError, endpoint
 from toolkit.engine.plan import GpuRequest
 from toolkit.facts import Facts, collect, container, parsers, pci
 from toolkit.host import Host, capture, frozen, live
+from toolkit.images.choice import choose
 from toolkit.images.machine import all_gpus, host_gpus
-from toolkit.images.variants import variant as image_variant
-from toolkit.images.verify import PROBE_SECONDS
-from toolkit.images.verify import probe as probe_image
+from toolkit.images.started import PROBE_SECONDS
+from toolkit.images.started import probe as probe_image
 from toolkit.model import RUNGS, Absent, Answer, Diagnosis, Failed, KitError, NotAsked, RungName, Value
 
 # What kit reads of GET /info; the rest describes the machine's owner rather than the engine.
@@ -128,7 +128,7 @@ def probe(what: str, facts: Facts, gpus: GpuRequest) -> Answer:
     `probe` is with all GPUs, `probe-without-gpus` tells which libraries of the driver the image has of its own, `compute`
     proves the first GPU by its numbers.
     """
-    variant = image_variant("gpu")
+    variant = choose(facts, "gpu", force=True)
     programs = {
         "probe": (gpus, ("probe",)),
         "probe-without-gpus": (None, ("probe", "--driver-libraries")),

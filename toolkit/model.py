@@ -184,6 +184,97 @@ class BuildRecord:
     verified: dict[str, Any]
     findings: tuple[Finding, ...] = ()
     log: str = ""
+    bill: str | None = None  # the file of its bill of materials (CycloneDX)
+    scan: dict[str, Any] | None = None  # what is known of its packages' vulnerabilities, where it was asked for
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRecord:
+    """How any image was proven. What `kit verify` reports."""
+
+    image: str
+    image_id: str
+    versions: dict[str, str | None]
+    verified: dict[str, Any]
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LockChange:
+    """One lock that resolves to other versions than it holds: package -> old and new version."""
+
+    file: str
+    versions: dict[str, tuple[str | None, str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class LockRecord:
+    """What a refresh of the locks changes. What `kit lock` reports."""
+
+    changes: tuple[LockChange, ...]
+    written: bool
+
+
+ImageStatus = Literal["current", "outdated", "unlisted", "untagged", "building", "unfinished", "derived", "foreign"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """One image of the engine. What `kit image show` reports, and `kit image list` of each.
+
+    current and outdated: kit's, as it would build it now or not; unlisted: another kit's, which this one does not build;
+    untagged: kit's, replaced by a newer one; building and unfinished: of a build that goes on or was killed; derived:
+    somebody's own on top of kit's; foreign: not kit's.
+    """
+
+    image_id: str
+    tags: tuple[str, ...]
+    status: ImageStatus
+    variant: str | None
+    versions: dict[str, str]
+    size_bytes: int
+    own_bytes: int | None  # what no other image shares
+    verified: dict[str, Any] | None  # how it was proven, as in its BuildRecord; None: it was not
+    runs: tuple[str, ...]  # run ids
+    containers: dict[str, str]  # name -> state, as the engine has it: running, exited, …
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalRecord:
+    """What was removed, and what not, with the reason. What `kit image rm` and `kit image prune` report."""
+
+    removed: tuple[str, ...]
+    kept: dict[str, str]
+    freed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveRecord:
+    """An image that was moved into a file or out of one. What `kit image save` and `kit image load` report."""
+
+    file: str
+    image_id: str
+    tag: str | None
+    file_bytes: int
+    image_bytes: int
+    verified: bool
+    already: bool  # it was there
+    seconds: float
+    replaced: str | None = None  # the id of the image that had the name before
+
+
+@dataclass(frozen=True, slots=True)
+class WheelsRecord:
+    """The wheels of a variant in a folder. What `kit image fetch-wheels` reports."""
+
+    folder: str
+    variant: str
+    python: str
+    wheels: tuple[str, ...]
+    fetched: tuple[str, ...]  # those that were not there
+    size_bytes: int
+    seconds: float
 
 
 RunStatus = Literal["succeeded", "failed", "interrupted"]
@@ -206,6 +297,7 @@ class RunRecord:
     status: RunStatus
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    image_id: str | None = None
 
 
 def document(verb: str, record: Any) -> dict[str, Any]:

@@ -18,8 +18,10 @@ from toolkit.engine.plan import LABEL, Exit, GpuRequest, Limits, Mount, RunPlan
 from toolkit.facts import Facts, driver
 from toolkit.faults import finding, vocabulary
 from toolkit.images.build import build, current
+from toolkit.images.choice import choose
 from toolkit.images.machine import all_gpus, container_user, host_gpus, selinux
 from toolkit.images.variants import Variant, variant
+from toolkit.images.verify import verified
 from toolkit.model import (
     BuildRecord,
     Command,
@@ -214,13 +216,24 @@ def start(
     request = gpu_request(options.gpus, facts)
     if options.device == "gpu" and request is None:
         raise KitError("--device gpu: the container engine has no way to hand GPUs over; kit doctor tells why")
-    each = variant("gpu" if request else "cpu")
+    each = choose(facts, "gpu" if request else "cpu")
     if not current(engine, each):
         on_progress(f"building {each.tag} first: it is missing, or its inputs changed")
         built = build(engine, each, facts, on_progress)
         if built.tag is None:
             return _not_built(work, each, built)
+    if unproven := _unproven(engine, each):
+        notes = (*notes, unproven)
+        on_event({"event": "note", "text": unproven})
     return run(work, options, out, facts, Place(engine, each), on_event, notes)
+
+
+def _unproven(engine: Docker, each: Variant) -> str | None:
+    """Return that an image was not proven here, or is not good, None where it is: one that was loaded has no record."""
+    image = engine.image(each.tag)
+    if image is None or verified(image["Id"]):
+        return None
+    return f"the image {each.tag} is not verified; do it: kit verify {each.tag}"
 
 
 def connect(choice: EngineChoice) -> tuple[Docker | None, tuple[str, ...]]:
@@ -288,6 +301,7 @@ def run(
 
     memory = memory_limit(Path("/proc/meminfo").read_text(encoding="ascii"))
     order = plan(work, options, folder.path, place, facts, memory)
+    image = engine.image(place.image.tag) if engine and place.image else None  # its name may be another's afterwards
     ended: Exit | None = None
     began = time.time()
     try:
@@ -302,7 +316,10 @@ def run(
     if any(event["event"] == "epoch" for event in events):
         _plot(events, folder.path / "training.png")
     record = replace(
-        record, notes=notes, artifacts={**folder.artifacts(), "result.json": str(folder.path / "result.json")}
+        record,
+        notes=notes,
+        image_id=image["Id"] if image else None,
+        artifacts={**folder.artifacts(), "result.json": str(folder.path / "result.json")},
     )
     folder.close(document("run", record))
     return record

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from toolkit.cli import compat, doctor, images, run
+from toolkit.cli import compat, doctor, image, images, run, verify
 from toolkit.cli.frame import HEALTHY
 
 app = typer.Typer(
@@ -22,9 +22,22 @@ app.command()(doctor.doctor)
 app.command()(doctor.explain)
 app.command()(compat.compat)
 app.command()(images.build)
+app.command()(images.lock)
+app.command()(verify.verify)
 run_app = typer.Typer(no_args_is_help=True, help="Run a packaged workload in a container.")
 run_app.command()(run.workload)
 app.add_typer(run_app, name="run")
+image_app = typer.Typer(
+    no_args_is_help=True, help="Look after kit's images: list, remove, move, and feed offline builds."
+)
+image_app.command("list")(image.list_)
+image_app.command("show")(image.show_)
+image_app.command("rm")(image.rm)
+image_app.command("prune")(image.prune)
+image_app.command("save")(image.save)
+image_app.command("load")(image.load)
+image_app.command("fetch-wheels")(image.fetch_wheels)
+app.add_typer(image_app, name="image")
 
 
 def main() -> NoReturn:

@@ -29,9 +29,11 @@ def given(gpus: int) -> tuple[tuple[Mount, ...], tuple[str, ...]]:
         raise KitError(f"there is no GPU here to prove the image with, nor a simulated one: {detail}") from error
     scenario = folder / f"{gpus}-gpus.conf"
     scenario.write_text(simgpu.scenario_text(machine), encoding="utf-8")
+    names = {"libcuda.so.1": libraries.cuda, "libnvidia-ml.so.1": libraries.nvml}
+    # The linker's own folders: of Debian's images, and of Red Hat's.
+    folders = (simgpu.LIBRARY_FOLDER, "/usr/lib64")
     mounts = (
-        Mount(libraries.cuda, f"{simgpu.LIBRARY_FOLDER}/libcuda.so.1"),
-        Mount(libraries.nvml, f"{simgpu.LIBRARY_FOLDER}/libnvidia-ml.so.1"),
+        *(Mount(file, f"{folder}/{name}") for folder in folders for name, file in names.items()),
         Mount(scenario, "/etc/simgpu.conf"),
     )
     nodes = ("nvidiactl", *(f"nvidia{row}" for row in range(gpus)))

@@ -1,121 +1,137 @@
-"""Proves an image by starting it as a run would."""
+"""Proves an image by starting it as a run would, and keeps the proof beside it."""
 
 from __future__ import annotations
 
-import json
+import tempfile
 import time
-from typing import Any
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
 
-from toolkit import chain, paths
+from toolkit import paths, records
 from toolkit.engine import standin
 from toolkit.engine.docker import Docker
-from toolkit.engine.plan import LABEL, GpuRequest, Limits, Mount, RunPlan
+from toolkit.engine.plan import LABEL, GpuRequest, Mount
 from toolkit.facts import Facts, container, platform
-from toolkit.host import Host
-from toolkit.images.machine import all_gpus, container_user, host_gpus, selinux
-from toolkit.images.variants import Variant
-from toolkit.model import (
-    Finding,
-    KitError,
-    NotAsked,
-)
+from toolkit.images import proof
+from toolkit.images.machine import all_gpus, host_gpus
+from toolkit.images.started import PROBE_SECONDS, Told, probe, started
+from toolkit.images.variants import Hardware, Variant
+from toolkit.model import Answer, Finding, KitError, NotAsked, Value, VerifyRecord
 
 SIMULATED_GPUS = 2
-PROBE_SECONDS = 120  # a driver that hangs must not hang kit; importing TensorFlow from a slow disk may take one
-
-
-def probe(
-    engine: Docker,
-    image: str,
-    facts: Facts,
-    gpus: GpuRequest | None,
-    mounts: tuple[Mount, ...] = (),
-    devices: tuple[str, ...] = (),
-    program: tuple[str, ...] = ("probe",),
-) -> dict[str, Any]:
-    """Return the event that a program of workloads/ ends with in a container of an image, started as a run would be.
-
-    `program` is its folder, whose name the event has, with its arguments.
-
-    Raises KitError with its last lines where it ends without one.
-    """
-    events: list[dict[str, Any]] = []
-    log: list[str] = []
-
-    def on_line(stream: str, line: str) -> None:
-        try:
-            event = json.loads(line) if stream == "stdout" else None
-        except ValueError:
-            event = None
-        if isinstance(event, dict) and event.get("event") == program[0]:
-            events.append(event)
-        else:
-            log.append(line)
-
-    ended = engine.run(
-        RunPlan(
-            command=("python", f"/workloads/{program[0]}/run.py", *program[1:]),
-            environment={"PYTHONPATH": "/workloads", "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/tmp"},
-            mounts=(Mount(paths.workloads(), "/workloads"), *mounts),
-            image=image,
-            user=container_user(facts),
-            gpus=gpus,
-            limits=Limits(memory_bytes=4 << 30),
-            devices=devices,
-            labels={f"{LABEL}.workload": program[0]},
-            deadline_seconds=PROBE_SECONDS,
-            selinux=selinux(facts),
-        ),
-        on_line,
-    )
-    if not events:
-        raise KitError(f"the {program[0]} ended with code {ended.code} and no answer:\n" + "\n".join(log[-10:]))
-    return events[-1]
-
+TRAINING_SECONDS = 600  # for a card newer than its code TensorFlow's kernels are compiled first, which takes minutes
 
 Proof = tuple[dict[str, Any], dict[str, str | None], tuple[Finding, ...]]
 
 
 def verify(engine: Docker, image_id: str, each: Variant, facts: Facts) -> Proof:
-    """Start the image as a run would be, and return how it was proven, the versions in it, and what is wrong with it.
+    """Start an image of a variant as a run would be, and return how it was proven, the versions in it, and what is wrong.
 
-    A gpu variant must count every GPU that it is given: the machine's, or simulated ones where there are none or the
-    machine itself keeps them from a container, for which the image is not to blame. A cpu variant must import.
+    A container of it must count every GPU that it is given, load every CUDA library in a version that TensorFlow takes,
+    train the packaged model, and write as its caller.
     """
-    if not each.name.startswith("gpu"):
-        return _prove(engine, image_id, each, facts, 0, None)
-    real = all_gpus(facts) if host_gpus(facts) else None
-    if real:
-        proof = _prove(engine, image_id, each, facts, host_gpus(facts), real)
-        if proof[0]["status"] == "passed":
-            return proof
-    return _prove(engine, image_id, each, facts, SIMULATED_GPUS, None)
+    return _proven(engine, image_id, each.tag, facts, each.hardware)
 
 
-def _prove(engine: Docker, image_id: str, each: Variant, facts: Facts, expected: int, real: GpuRequest | None) -> Proof:
+def examine(engine: Docker, reference: str, facts: Facts) -> VerifyRecord:
+    """Return the proof of any image that the engine has, and keep it beside the image.
+
+    Raises KitError where the engine does not have it.
+    """
+    image = engine.image(reference)
+    if image is None:
+        raise KitError(
+            f"there is no image {reference!r} in the engine; fetch it (docker pull), or build kit's (kit build)"
+        )
+    variant = (image["Config"].get("Labels") or {}).get(f"{LABEL}.variant", "").partition("-")[0]
+    hardware = cast(Hardware, variant) if variant in ("gpu", "cpu") else None
+    verified, versions, findings = _proven(engine, image["Id"], reference, facts, hardware)
+    record = VerifyRecord(reference, image["Id"], versions, verified, findings)
+    file = records.image_record(record.image_id)
+    fresh = asdict(record)
+    kept = {name: fresh[name] for name in ("versions", "verified", "findings")}
+    records.write_json(file, {**fresh, **(records.read_json(file) or {}), **kept})  # what its build recorded stays
+    return record
+
+
+def verified(image_id: str) -> dict[str, Any] | None:
+    """Return how an image was proven, None where it was not, or is not good."""
+    known = (records.read_json(records.image_record(image_id)) or {}).get("verified") or {}
+    return known if known.get("status") == "passed" else None
+
+
+def _proven(engine: Docker, image: str, name: str, facts: Facts, hardware: Hardware | None) -> Proof:
+    """Return the proof of an image by the machine's GPUs, or by simulated ones where there are none or the machine itself
+    keeps them from a container, for which the image is not to blame. `hardware` is None where nobody says what it is for.
+    """
+    there = host_gpus(facts)
+    if hardware != "cpu" and there and (real := all_gpus(facts)):
+        with suppress(KitError):
+            found = _proof(engine, image, name, facts, hardware, there, real)
+            if found[0]["gpus"]["container"] == there:
+                return found
+    return _proof(engine, image, name, facts, hardware, 0 if hardware == "cpu" else SIMULATED_GPUS, None)
+
+
+def _proof(
+    engine: Docker, image: str, name: str, facts: Facts, hardware: Hardware | None, given: int, real: GpuRequest | None
+) -> Proof:
     """Return the proof of an image by so many GPUs, simulated ones where no real ones are requested."""
     began = time.perf_counter()
-    simulated = expected > 0 and real is None
-    mounts, devices = standin.given(expected) if simulated else ((), ())
-    inside = container.parse(each.tag, probe(engine, image_id, facts, real, mounts, devices))
-    findings = _judged(inside, facts, expected > 0)
-    complete = inside.tensorflow_gpus == expected and inside.tensorflow_error is None
+    told, owner = _trained(engine, image, facts, given, real)
+    event = told.last("probe")
+    if event is None:
+        built_for = (engine.image(image) or {}).get("Architecture", "")
+        found = [proof.silence(told, name, built_for, engine.info()["Architecture"])]
+        inside, expected = None, given if hardware == "gpu" else 0
+    else:
+        inside = container.parse(name, event)
+        expected = given if hardware == "gpu" or inside.tensorflow_cuda_build else 0
+        own = _own_driver(engine, image, facts) if expected else NotAsked("no GPU is expected")
+        found = proof.rungs(inside, facts.maybe(platform.machine), own, expected)
+        found += filter(None, [proof.written(told, owner, paths.caller()[0])])
+        # A foreign image need not have what the packaged workload needs beside TensorFlow.
+        if not inside.tensorflow_error and not (hardware is None and told.last("untrained")):
+            found += filter(None, [proof.untrained(inside, told)])
     verified = {
-        "status": "passed" if complete and not findings else "failed",
-        "gpus": {"expected": expected, "container": inside.cuda_gpus, "tensorflow": inside.tensorflow_gpus},
-        "simulated": simulated,
-        "libraries": {name: error is None for name, error in inside.libraries.items()},
+        "status": "failed" if any(each.severity == "error" for each in found) else "passed",
+        "gpus": {
+            "expected": expected,
+            "container": inside.cuda_gpus if inside else None,
+            "tensorflow": inside.tensorflow_gpus if inside else None,
+        },
+        "simulated": given > 0 and real is None,
+        "libraries": {library: error is None for library, error in inside.libraries.items()} if inside else {},
+        "library_versions": (inside.loaded_versions or {}) if inside else {},
+        "training": proof.training(told),
+        "uid": owner,
         "seconds": time.perf_counter() - began,
     }
-    return verified, inside.versions, findings
+    return verified, inside.versions if inside else {}, tuple(found)
 
 
-def _judged(inside: container.Inside, facts: Facts, gpu_variant: bool) -> tuple[Finding, ...]:
-    """Return the findings of the upper rungs, which are all that an image answers for."""
-    nobody = Host(lambda _: NotAsked("not the image's"))
-    alone = Facts(nobody, {container.inside: inside, platform.machine: facts.maybe(platform.machine)})
-    if gpu_variant:
-        return chain.diagnose(alone, ("container", "libraries", "tensorflow")).findings
-    if inside.tensorflow_error:
-        return chain.diagnose(alone, ("tensorflow",)).findings[:1]
-    return ()
+def _trained(engine: Docker, image: str, facts: Facts, given: int, real: GpuRequest | None) -> tuple[Told, int | None]:
+    """Return what a container says that probes, writes and trains, and whose the file is that it wrote.
+
+    In one container, since the import of TensorFlow takes longer than all the rest.
+    """
+    mounts, devices = standin.given(given) if given and not real else ((), ())
+    # A simulated GPU counts and never computes.
+    program = ("probe", "--train", "/out", "--device", "auto" if real else "cpu")
+    seconds = TRAINING_SECONDS if real else PROBE_SECONDS
+    with tempfile.TemporaryDirectory(dir=paths.make(paths.state() / "verify"), ignore_cleanup_errors=True) as folder:
+        out = Path(folder)
+        paths.give_to_caller(out)
+        mounts = (*mounts, Mount(out, "/out", read_only=False))
+        told = started(engine, image, facts, real, program, mounts, devices, seconds)
+        return told, next((file.stat().st_uid for file in out.iterdir()), None)
+
+
+def _own_driver(engine: Docker, image: str, facts: Facts) -> Answer:
+    """Return which of the driver's libraries an image has of its own, as a container without GPUs says."""
+    try:
+        return Value({"event": probe(engine, image, facts, None, ("probe", "--driver-libraries"))})
+    except KitError as error:
+        return NotAsked(str(error))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -12,6 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from toolkit.model import BuildRecord, LockRecord
 from toolkit.show.terminal import finding, step, versions
+from toolkit.show.verify import proof
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def built(record: BuildRecord) -> RenderableType:
         parts.append(
             f"[bold green]✓[/] [bold]{record.tag}[/]  {record.size_bytes / 1e9:.2f} GB  {record.image_id[7:19]}"
         )
-        parts.append(_proof(record.verified))
+        parts += proof(record.verified)
         parts.append(versions(record.versions))
         parts.append(f"[dim]{record.seconds:.1f} s{', nothing changed' if record.cached else ''}[/]")
     else:
@@ -59,12 +59,3 @@ def built(record: BuildRecord) -> RenderableType:
         parts += [finding(found, found.severity.capitalize()) for found in record.findings]
         parts.append(f"[dim]log: {escape(record.log)}[/]")
     return Group(*parts)
-
-
-def _proof(verified: dict[str, Any]) -> str:
-    gpus = verified["gpus"]
-    kind = "simulated " if verified["simulated"] else ""
-    if not gpus["expected"]:
-        return "  verified: TensorFlow starts in it as a run would start it"
-    libraries = len(verified["libraries"])
-    return f"  verified: {gpus['tensorflow']} of {gpus['expected']} {kind}GPUs counted by TensorFlow, {libraries} CUDA libraries load"

@@ -7,13 +7,51 @@ Keras imports scikit-learn, where it is installed, for keras.wrappers alone; tha
 
 import functools
 import gc
+import importlib
 import sys
+import threading
 import typing
 from importlib.abc import Loader
 from importlib.machinery import PathFinder
-from importlib.util import LazyLoader
+from types import ModuleType
 
-LAZY = ("keras.wrappers", "keras._tf_keras.keras.wrappers")
+WAITING = {"keras.wrappers", "keras._tf_keras.keras.wrappers"}
+LOCK = threading.Lock()
+
+
+class _Waiting(ModuleType):
+    """Stands for a module until something of it is used; then it is that module.
+
+    Not importlib's LazyLoader, which until Python 3.12.3 lets other threads see a module half loaded:
+    https://github.com/python/cpython/issues/114763
+    """
+
+    def __getattr__(self, name):
+        if name in ("__path__", "__file__", "__cached__"):  # the import system asks, nobody else
+            raise AttributeError(name)
+        return getattr(_loaded(self.__name__), name)
+
+    def __dir__(self):
+        return dir(_loaded(self.__name__))
+
+
+def _loaded(name):
+    """Import a module that waits, once and under the import system's own locks, and return it."""
+    with LOCK:
+        WAITING.discard(name)
+        if isinstance(sys.modules.get(name), _Waiting):
+            del sys.modules[name]
+    return importlib.import_module(name)
+
+
+class _Later(Loader):
+    """Loads nothing yet."""
+
+    def create_module(self, spec):
+        return _Waiting(spec.name)
+
+    def exec_module(self, module):
+        pass
 
 
 class _Quick(Loader):
@@ -47,11 +85,11 @@ class _Finder:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name != "tensorflow" and name not in LAZY:
+        if name != "tensorflow" and name not in WAITING:
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Quick(spec.loader) if name == "tensorflow" else LazyLoader(spec.loader)
+            spec.loader = _Quick(spec.loader) if name == "tensorflow" else _Later()
         return spec
 
 
