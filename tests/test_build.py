@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +56,15 @@ def test_image_runs_as_a_user_with_every_nvidia_library_known_to_the_linker(
     assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in config["Env"]
 
 
-def test_a_build_that_fails_tags_nothing_and_shows_why(
+def test_a_package_with_another_hash_is_refused_by_name(
     engine: Docker, cpu_image: variants.Variant, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
-    (tmp_path / "locks").mkdir()
-    (tmp_path / "Dockerfile").write_text((cpu_image.folder / "Dockerfile").read_text())
-    (tmp_path / "locks/bad.txt").write_text("six==1.17.0 --hash=sha256:" + "0" * 64 + "\n")
-    bad = replace(cpu_image, folder=tmp_path, repository="kit/test-bad", lock="locks/bad.txt")
+    folder = tmp_path / "tensorflow"
+    shutil.copytree(cpu_image.folder, folder)
+    (folder / cpu_image.lock).write_text("six==1.17.0 --hash=sha256:" + "0" * 64 + "\n")
+    bad = replace(cpu_image, folder=folder, repository="kit/test-bad")
     record = build.build(engine, bad, doctor.this_machine(), lambda _: None)
-    assert (record.tag, record.findings[0].id) == (None, "build-failed")
+    assert (record.tag, record.findings[0].id) == (None, "package-hash-mismatch")
     assert any("hash" in each.what.lower() for each in record.findings[0].evidence), record.findings[0].evidence
-    assert engine.image("kit/test-bad:2.21.0-cpu") is None
+    assert engine.image(bad.tag) is None
     assert Path(record.log).is_file()

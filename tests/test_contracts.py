@@ -32,7 +32,7 @@ def test_doctor() -> None:
 def test_build() -> None:
     assert keys(BuildRecord) == [
         "image", "tag", "image_id", "variant", "versions", "size_bytes", "seconds", "cached", "verified", "findings",
-        "log",
+        "log", "bill", "scan",
     ]  # fmt: skip
 
 
