@@ -71,12 +71,15 @@ def test_of_two_faults_the_lower_one_is_the_root(lower: str) -> None:
 
 def test_two_faults_of_separate_answers_are_both_as_they_stand() -> None:
     pairs = 0
+    own = {name: capture.own_answers(scenarios.file(name)) for name in FAULTY}
+    rung = {name: broken_rung(name) or 0 for name in FAULTY}
+    base = scenarios.read(BASE)["answers"]
     for lower, upper in itertools.permutations(FAULTY, 2):
-        below, above = (capture.own_answers(scenarios.file(name)) for name in (lower, upper))
-        if (broken_rung(lower) or 0) >= (broken_rung(upper) or 0) or below.keys() & above.keys():
+        below, above = own[lower], own[upper]
+        if rung[lower] >= rung[upper] or below.keys() & above.keys():
             continue
         pairs += 1
-        answers: dict[str, Any] = {**scenarios.read(BASE)["answers"], **below, **above}
+        answers: dict[str, Any] = {**base, **below, **above}
         host = Host(lambda key, of=answers: from_json(of[key]) if key in of else NotAsked("not in this capture"))
         assert chain.diagnose(Facts(host)).root_cause == scenarios.read(lower)["expect"]["root_cause"], (lower, upper)
     assert pairs > 300

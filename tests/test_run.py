@@ -36,9 +36,10 @@ def run_workload(*arguments: str, out: Path, **environment: str) -> dict[str, An
     return result
 
 
-def containers(engine: Docker) -> list[Any]:
-    found: list[Any] = engine._client.containers.list(all=True, filters={"label": "org.kit.owner"})
-    return found
+def containers(engine: Docker, out: Path) -> list[Any]:
+    """Return the containers of the runs in a folder; other tests have theirs."""
+    found: list[Any] = engine._client.containers.list(all=True, filters={"label": "org.kit.run"}, ignore_removed=True)
+    return [each for each in found if (out / each.labels["org.kit.run"]).exists()]
 
 
 def started(arguments: list[str], wait_for: str) -> subprocess.Popen[str]:
@@ -69,7 +70,7 @@ def test_packaged_workload_in_a_container(cpu_image: variants.Variant, engine: D
     assert {"result.json", "events.jsonl", "model.keras", "training.png", "log.txt"} <= set(record["artifacts"])
     assert json.loads((folder / "result.json").read_text()) == record
     assert {file.stat().st_uid for file in folder.iterdir()} == {os.getuid()}
-    assert containers(engine) == []
+    assert containers(engine, tmp_path) == []
 
 
 @pytest.mark.engine
@@ -104,7 +105,7 @@ def test_interrupt_stops_the_container_and_leaves_a_record(
     assert kit.returncode == 1
     (folder,) = tmp_path.iterdir()
     assert json.loads((folder / "result.json").read_text())["status"] == "interrupted"
-    assert containers(engine) == []
+    assert containers(engine, tmp_path) == []
 
 
 @pytest.mark.engine
@@ -115,9 +116,9 @@ def test_the_next_run_removes_what_a_killed_kit_left(
     kit = started(["--gpus", "none", "--epochs", "5000", "--out", str(tmp_path)], "epoch   1/")
     kit.kill()
     kit.communicate(timeout=SECONDS)
-    assert len(containers(engine)) == 1
+    assert len(containers(engine, tmp_path)) == 1
     run_workload("--gpus", "none", "--epochs", "1", out=tmp_path)
-    assert containers(engine) == []
+    assert containers(engine, tmp_path) == []
 
 
 @pytest.mark.engine

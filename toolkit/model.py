@@ -275,6 +275,8 @@ class WheelsRecord:
     fetched: tuple[str, ...]  # those that were not there
     size_bytes: int
     seconds: float
+    debs: tuple[str, ...] = ()  # Debian packages beside them, in debs/
+    lacks: str | None = None  # why they were not fetched, and what to do
 
 
 RunStatus = Literal["succeeded", "failed", "interrupted"]

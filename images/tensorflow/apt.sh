@@ -17,19 +17,24 @@ if [ -e "$clean" ]; then
   mv "$clean" /tmp/docker-clean
   trap 'mv /tmp/docker-clean "$clean"' EXIT
 fi
-debs=$(find /tmp/debs -name '*.deb')
+debs=$(find "/tmp/debs/$1" -name '*.deb' 2>/dev/null) || debs=
 if [ -n "$debs" ]; then
   # $debs and $options are lists.
   # shellcheck disable=SC2086
-  apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends --no-download $debs >/dev/null
+  apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends $debs >/dev/null
+  # What came with it is as automatic as from the mirror: the same layer either way.
+  for deb in $debs; do dpkg-deb --field "$deb" Package; done | grep -Fvx "$1" | xargs -r apt-mark auto >/dev/null
   exit
 fi
 # shellcheck disable=SC2086
 apt-get $options update -qq
 if [ -n "${DOWNLOAD:-}" ]; then
-  # shellcheck disable=SC2086
-  apt-get $options install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends --download-only -o Dir::Cache::archives="$DOWNLOAD" "$@" >/dev/null
-  rm -rf "$DOWNLOAD/partial" "$DOWNLOAD/lock"
+  for package in "$@"; do
+    mkdir -p "$DOWNLOAD/$package/partial"
+    # shellcheck disable=SC2086
+    apt-get $options install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends --download-only -o Dir::Cache::archives="$DOWNLOAD/$package" "$package" >/dev/null
+    rm -rf "$DOWNLOAD/$package/partial" "$DOWNLOAD/$package/lock"
+  done
 else
   # shellcheck disable=SC2086
   apt-get $options install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >/dev/null

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolkit.cli.frame import HEALTHY, PROBLEM, Json, failing, one_of, show
+from toolkit.model import KitError
 
 if TYPE_CHECKING:
     from toolkit.images.store import Ask
@@ -131,6 +132,7 @@ def fetch_wheels(
     tensorflow: Annotated[str | None, typer.Option("--tf", help="A TensorFlow; the newest if not said.")] = None,
     flavour: Annotated[str, typer.Option(help="tested or newest: which CUDA libraries.")] = "tested",
     extra: Annotated[str | None, typer.Option(help="An extra of the image: script or notebook.")] = None,
+    base: Annotated[str | None, typer.Option(help="Another base image, as in kit build.")] = None,
     python: Annotated[
         str | None, typer.Option(help="A Python, as 3.11; that of the variant's base if not said.")
     ] = None,
@@ -139,18 +141,26 @@ def fetch_wheels(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Fill a folder with every wheel of a variant, each checked by its lock, for a build without a network."""
+    """Fill a folder with all that a build downloads: wheels, each checked by its lock, and Debian packages."""
     with failing("image-wheels", json):
-        from toolkit.images import wheels
+        from toolkit.images import debs, wheels
+        from toolkit.images.variants import on_base
         from toolkit.images.variants import variant as named_variant
         from toolkit.model import document
         from toolkit.show import store as view
         from toolkit.show import terminal
+        from toolkit.show.images import building
 
         each = named_variant(variant, tensorflow, one_of("--flavour", flavour, "tested", "newest"), extra)
+        each = on_base(each, base) if base else each
         on = wheels.target(each, python, machine or platform.machine())
         with view.moving(terminal.console(stderr=True)) as on_progress:
             record = wheels.fetch(each, folder, on, on_progress)
+        try:
+            with building(terminal.console(stderr=True)) as on_line:
+                record = replace(record, debs=debs.fetch(each, folder, on, on_line))
+        except KitError as error:  # the wheels are there all the same
+            record = replace(record, debs=debs.there(each, folder, on), lacks=str(error))
         show(json, lambda: document("image-wheels", record), lambda: view.wheels(record))
 
 

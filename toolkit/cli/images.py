@@ -82,10 +82,12 @@ def lock(
 ) -> None:
     """Resolve the locks of all variants again, and show what changes."""
     with failing("lock", json):
-        from toolkit.images import locks
+        from toolkit.images import bake, locks
         from toolkit.model import document
         from toolkit.show import images as view
 
         record = locks.refresh(upgrade=upgrade, check=check)
+        if record.changes and record.written:
+            bake.write()
         show(json, lambda: document("lock", record), lambda: view.locked(record))
         raise typer.Exit(PROBLEM if check and record.changes else HEALTHY)

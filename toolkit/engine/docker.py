@@ -137,8 +137,19 @@ class Docker:
         # A name for the time of the build: the id that buildx writes to a file is not the engine's own where images
         # are kept by containerd. https://github.com/docker/buildx/issues/3952
         name = f"{LABEL}/building:{os.getpid()}"
+        try:
+            self._buildx(plan, ["--load", "--tag", name], on_line)
+            yield str(self._client.images.get(name).id)
+        finally:
+            self._unname(name)
+
+    def export(self, plan: BuildPlan, folder: Path, on_line: Callable[[str], None]) -> None:
+        """Write the files of a build's stage to a folder. Raises as `built` does."""
+        self._buildx(plan, ["--output", f"type=local,dest={folder}"], on_line)
+
+    def _buildx(self, plan: BuildPlan, output: list[str], on_line: Callable[[str], None]) -> None:
         process = subprocess.Popen(
-            build_command(plan, name, self.builder),
+            build_command(plan, output, self.builder),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -153,10 +164,8 @@ class Docker:
                 on_line(line.rstrip("\n"))
             if code := process.wait():
                 raise BuildFailedError(f"docker buildx build ended with code {code}")
-            yield str(self._client.images.get(name).id)
         finally:
             _stop(process)
-            self._unname(name)
 
     def _unname(self, name: str) -> None:
         """Take an image's name away, where it has it and the engine answers."""
@@ -243,10 +252,10 @@ def node_groups() -> list[int]:
     return sorted({node.st_gid for node in nodes if not node.st_mode & 0o006})
 
 
-def build_command(plan: BuildPlan, tag: str, builder: str) -> list[str]:
+def build_command(plan: BuildPlan, output: list[str], builder: str) -> list[str]:
     """Return the command line of a build; secrets and contexts by path, so that nothing of them is in the image."""
-    command = [docker_command(), "buildx", "build", "--builder", builder, "--progress", "plain", "--load"]
-    command += ["--provenance", "false", "--tag", tag, "--target", plan.target]
+    command = [docker_command(), "buildx", "build", "--builder", builder, "--progress", "plain", *output]
+    command += ["--provenance", "false", "--target", plan.target]
     if plan.no_cache:
         command += ["--no-cache"]
     for name, value in plan.arguments.items():

@@ -7,35 +7,61 @@ say() { printf 'engine: %s\n' "$*" >&2; }
 die() { say "$1"; exit 3; }
 answers() { timeout 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 has_buildx() { docker buildx version >/dev/null 2>&1; }
+has_compose() { docker compose version >/dev/null 2>&1; }
+# Bookworm's docker.io 20.10 knows neither CDI nor buildx, and its compose is the old one.
+is_old_debian() { [ "$ID" = debian ] && [ "${VERSION_ID:-99}" -lt 13 ]; }
 
 log=/var/log/kit-dockerd.log
-packages=(docker.io docker-cli docker-buildx containerd runc iptables ca-certificates)
+packages=(docker.io docker-cli docker-buildx docker-compose containerd runc iptables ca-certificates)
 
 # A client of the wrong age may stand first on PATH without buildx; Debian's own, with the plugin, is in /usr/bin.
 [ -x /usr/bin/docker ] && export PATH="/usr/bin:$PATH"
 
-install_engine() {
-  . /etc/os-release
+install() { apt-get install -y -qq --no-remove --no-install-recommends "$@" </dev/null >/dev/null; }
+
+# usage: install_from_trixie COUNT PACKAGE…: the first COUNT from trixie, where they need only libc 2.34, the others, and
+# everything they depend on, from the distribution that is here.
+install_from_trixie() {
+  local count=$1 work keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  shift
+  work=$(mktemp -d)
+  chown _apt "$work" # who downloads
+  mkdir -p "$work/lists/partial"
+  echo "deb [signed-by=$keyring] ${DEBIAN_MIRROR:-http://deb.debian.org/debian} trixie main" >"$work/sources.list"
+  local from=(-o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists")
+  apt-get -qq "${from[@]}" update </dev/null &&
+    (cd "$work" && apt-get -qq "${from[@]}" download "${@:1:count}" </dev/null) &&
+    install "$work"/*.deb "${@:count+1}" || return
+  rm -rf "$work"
+}
+
+update_lists() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq </dev/null || say "apt-get update reported errors; going on with the lists that are here"
-  if [ "$ID" = debian ] && [ "${VERSION_ID:-99}" -lt 13 ]; then
-    # Bookworm's docker.io 20.10 knows neither CDI nor buildx. Trixie's needs only libc 2.34: take its three
-    # packages, and everything they depend on from the distribution that is here.
-    local work; work=$(mktemp -d); chmod 755 "$work"
-    mkdir -p "$work/lists/partial"
-    local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    echo "deb [signed-by=$keyring] ${DEBIAN_MIRROR:-http://deb.debian.org/debian} trixie main" >"$work/sources.list"
-    local from=(-o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists")
-    apt-get -qq "${from[@]}" update </dev/null
-    (cd "$work" && apt-get -qq "${from[@]}" download docker.io docker-cli docker-buildx </dev/null)
-    apt-get install -y -qq --no-remove --no-install-recommends "$work"/*.deb "${packages[@]:3}" </dev/null >/dev/null
-    rm -rf "$work"
+}
+
+install_engine() {
+  . /etc/os-release
+  update_lists
+  if is_old_debian; then
+    install_from_trixie 4 "${packages[@]}"
   else
-    [ "$ID" = ubuntu ] && packages=(docker.io docker-buildx containerd runc iptables ca-certificates)
-    apt-get install -y -qq --no-remove --no-install-recommends "${packages[@]}" </dev/null >/dev/null
+    [ "$ID" = ubuntu ] && packages=(docker.io docker-buildx docker-compose-v2 containerd runc iptables ca-certificates)
+    install "${packages[@]}"
   fi
   export PATH="/usr/bin:$PATH"
   hash -r
+}
+
+# For images/tensorflow/examples/compose.yaml, beside an engine of the distribution's; one from elsewhere has compose from there.
+install_compose() {
+  [ "$(id -u)" = 0 ] && dpkg-query -W docker.io >/dev/null 2>&1 || return
+  . /etc/os-release
+  update_lists
+  case $ID in
+    ubuntu) install docker-compose-v2 ;;
+    debian) if is_old_debian; then install_from_trixie 1 docker-compose; else install docker-compose; fi ;;
+  esac
 }
 
 write_config() {
@@ -88,6 +114,7 @@ if ! answers; then
   start_engine
 fi
 has_buildx || die "this Docker client has no buildx; install it: apt-get install docker-buildx (or docker-buildx-plugin from Docker's repository)"
+has_compose || install_compose || say "no docker compose here: it is for the examples alone"
 say "Docker $(docker version --format '{{.Server.Version}}') answers, $(docker buildx version | cut -d' ' -f1,2)"
 
 here=$(dirname "$(readlink -f "$0")")

@@ -69,7 +69,8 @@ def scan(each: Variant) -> dict[str, Any]:
         try:
             told = json.loads(Path(folder, "found").read_text(encoding="utf-8"))["dependencies"]
         except (OSError, ValueError, KeyError) as error:
-            raise KitError(f"pip-audit gave no answer:\n{done.stderr.strip()}") from error
+            last = done.stderr.strip().rpartition("\n")[2]  # of a traceback that says it in its last line
+            raise KitError(f"pip-audit gave no answer: {last}") from error
     return {
         "audited": sum("version" in row for row in told),
         "unknown": sorted(row["name"] for row in told if "version" not in row),

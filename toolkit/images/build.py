@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import time
@@ -46,7 +47,7 @@ def build(
     no base image to be had), UsageError where a wheelhouse lacks wheels.
     """
     began = time.perf_counter()
-    log = paths.make(paths.state() / "builds") / f"{time.strftime('%Y%m%d-%H%M%S')}-{each.core}.log"
+    log = paths.make(paths.state() / "builds") / f"{time.strftime('%Y%m%d-%H%M%S')}-{each.core}-{os.getpid()}.log"
     options = options or Options()
     with log.open("w", encoding="utf-8", buffering=1) as file:
 

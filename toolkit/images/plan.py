@@ -12,7 +12,14 @@ from toolkit.engine.plan import LABEL, BuildPlan
 from toolkit.images.locks import pins
 from toolkit.images.variants import Variant, spec
 
-RECIPE = ("Dockerfile", "apt.sh", "install.sh", "slim.sh", "stamp.sh", "start")  # what a build reads of its folder beside the locks
+RECIPE = (
+    "Dockerfile",
+    "apt.sh",
+    "install.sh",
+    "slim.sh",
+    "stamp.sh",
+    "start",
+)  # what a build reads of its folder beside the locks
 SHOWN = {
     "tensorflow": "tensorflow",
     "tensorflow-cpu": "tensorflow",

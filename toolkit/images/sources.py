@@ -37,7 +37,7 @@ def sources(engine: Docker, each: Variant, options: Options) -> Sources:
     digest = next(iter(base.get("RepoDigests") or ()), "")
     nothing = paths.make(paths.cache() / "nothing")
     folder = options.wheelhouse or nothing
-    debs = folder / "debs"
+    debs = wheels.debs(folder, each.base, platform.machine())
     for path in (options.wheelhouse, options.ca):
         if path and not path.exists():
             raise UsageError(f"there is no {path}")
@@ -94,6 +94,7 @@ def _uv_folder() -> Path:
     folder = paths.cache() / "uv" / importlib.metadata.version("uv")
     if not (folder / "uv").exists():
         paths.make(folder)
-        shutil.copy2(uv_command(), folder / "uv.unfinished")
-        (folder / "uv.unfinished").rename(folder / "uv")
+        unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")  # another kit may do the same
+        shutil.copy2(uv_command(), unfinished)
+        unfinished.rename(folder / "uv")
     return folder

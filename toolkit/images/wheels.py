@@ -136,6 +136,11 @@ def pins(locks: Iterable[Path], on: Target) -> dict[str, Pin]:
     return found
 
 
+def debs(folder: Path, base: str, machine: str) -> Path:
+    """Return where a folder of wheels has the Debian packages for a base. Sample: 'debs/debian-bookworm-slim-x86_64'."""
+    return folder / "debs" / f"{re.sub(r'[^0-9A-Za-z.]+', '-', base)}-{machine}"
+
+
 def missing(folder: Path, locks: Iterable[Path], on: Target) -> tuple[str, ...]:
     """Return the packages of locks, as name==version, that a folder has no fitting wheel of, by the names of its files."""
     fitting = set(on.tags())

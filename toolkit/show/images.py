@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -12,6 +13,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from toolkit.model import BuildRecord, LockRecord
 from toolkit.show.terminal import finding, step, versions
 from toolkit.show.verify import proof
+
+NAMED = 5  # packages of a longer list
 
 
 @contextmanager
@@ -42,6 +45,24 @@ def locked(record: LockRecord) -> RenderableType:
     return Group(*parts)
 
 
+def scanned(scan: dict[str, Any]) -> list[str]:
+    """Return what is known of the vulnerabilities of an image's packages, one a line; what is unknown is not clean."""
+    found, unknown = scan["vulnerabilities"], scan["unknown"]
+    told = f"in {scan['audited']} packages" if scan["audited"] else ""
+    lines = [f"  vulnerabilities    [bold red]{len(found)}[/] {told}"] if found else []
+    for each in found:
+        mended = f"fixed in {', '.join(each['fixed_in'])}" if each["fixed_in"] else "no fix yet"
+        lines.append(escape(f"    {each['package']} {each['version']}  {each['id']}  {mended}"))
+    if told and not found:
+        lines.append(f"  vulnerabilities    none known {told}")
+    if unknown:
+        names = ", ".join(unknown[:NAMED]) + (f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else "")
+        lines.append(
+            f"  [yellow]not scanned[/]        {len(unknown)} packages unknown to the database: {escape(names)}"
+        )
+    return lines
+
+
 def built(record: BuildRecord) -> RenderableType:
     """Return what was built and how it was proven."""
     parts: list[RenderableType] = []
@@ -51,6 +72,8 @@ def built(record: BuildRecord) -> RenderableType:
         )
         parts += proof(record.verified)
         parts.append(versions(record.versions))
+        parts.append(f"  bill of materials  {escape(record.bill or 'none')}")
+        parts += scanned(record.scan) if record.scan else []
         parts.append(f"[dim]{record.seconds:.1f} s{', nothing changed' if record.cached else ''}[/]")
     else:
         parts.append(
