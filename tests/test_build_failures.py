@@ -70,7 +70,6 @@ def built(engine: Docker, folder: Path, steps: str, base: str = BASE) -> BuildRe
 @pytest.mark.parametrize(
     ("step", "fault"),
     [
-        ("RUN http_proxy=http://127.0.0.1:9 apt-get update -qq && apt-get install -y -qq tree", "network-unreachable"),
         ("RUN --network=none apt-get update -qq && apt-get install -y -qq tree", "network-unreachable"),
         ("RUN apt-get update -qq -o Acquire::Max-ValidTime=1", "apt-mirror-broken"),
         ("RUN apt-get update -qq -o Acquire::Max-FutureTime=-900000000", "clock-wrong"),

@@ -60,7 +60,7 @@ def test_damaged_captures_never_crash(file: Path, tmp_path: Path) -> None:
     document = json.loads(text)
     rng = random.Random(file.stem)
     junk: list[Any] = [None, 7, "", "\x00\xff" * 50, [], {}, [[1]], {"value": {"x": [None]}}, "9" * 100_000, True]
-    for _ in range(60):
+    for _ in range(30):
         answers = dict(document["answers"])
         for key in rng.sample(sorted(answers), k=rng.randint(1, 4)):
             choice = rng.random()
