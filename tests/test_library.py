@@ -74,7 +74,7 @@ def test_two_faults_of_separate_answers_are_both_as_they_stand() -> None:
     own = {name: capture.own_answers(scenarios.file(name)) for name in FAULTY}
     rung = {name: broken_rung(name) or 0 for name in FAULTY}
     base = scenarios.read(BASE)["answers"]
-    for lower, upper in list(itertools.permutations(FAULTY, 2))[::3]:  # a third of them, for time
+    for lower, upper in itertools.permutations(FAULTY, 2):
         below, above = own[lower], own[upper]
         if rung[lower] >= rung[upper] or below.keys() & above.keys():
             continue
@@ -82,7 +82,7 @@ def test_two_faults_of_separate_answers_are_both_as_they_stand() -> None:
         answers: dict[str, Any] = {**base, **below, **above}
         host = Host(lambda key, of=answers: from_json(of[key]) if key in of else NotAsked("not in this capture"))
         assert chain.diagnose(Facts(host)).root_cause == scenarios.read(lower)["expect"]["root_cause"], (lower, upper)
-    assert pairs > 1000
+    assert pairs > 300
 
 
 @pytest.mark.parametrize("name", scenarios.names())
