@@ -17,6 +17,7 @@ RECIPE = (
     "apt.sh",
     "install.sh",
     "slim.sh",
+    "layers.sh",
     "stamp.sh",
     "start",
 )  # what a build reads of its folder beside the locks
