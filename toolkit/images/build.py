@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -63,7 +62,8 @@ def build(
             keep(f"ERROR: {error}")
             record = _failed_build(each, log)
     known = bill.scan(each) if scan else None
-    return replace(record, seconds=time.perf_counter() - began, scan=known)
+    cached = record.cached and not options.no_cache
+    return replace(record, cached=cached, seconds=time.perf_counter() - began, scan=known)
 
 
 def _proven(
@@ -86,7 +86,7 @@ def _proven(
         versions=versions,
         size_bytes=image["Size"] if image else 0,
         seconds=0.0,
-        cached=_all_cached(log.read_text(encoding="utf-8")),
+        cached=_has_layers_of_tagged(engine, each, image_id),
         verified=verified,
         findings=findings,
         log=str(log),
@@ -100,12 +100,17 @@ def _proven(
 
 def _proof_of_its_layers(engine: Docker, each: Variant, image_id: str) -> dict[str, Any] | None:
     """Return the record of a good image with the same layers: this one, or the tagged one with other labels."""
-    image, tagged = engine.image(image_id), engine.image(each.tag)
     same = [image_id]
-    if image and tagged and image["RootFS"] == tagged["RootFS"]:
+    if _has_layers_of_tagged(engine, each, image_id) and (tagged := engine.image(each.tag)):
         same.append(tagged["Id"])
     known = (records.read_json(records.image_record(each)) for each in same)
     return next((record for record in known if record and record["verified"]["status"] == "passed"), None)
+
+
+def _has_layers_of_tagged(engine: Docker, each: Variant, image_id: str) -> bool:
+    """Return whether an image differs from the variant's tagged one in labels at most."""
+    image, tagged = engine.image(image_id), engine.image(each.tag)
+    return bool(image and tagged and image["RootFS"] == tagged["RootFS"])
 
 
 def _bill(engine: Docker, each: Variant, image_id: str, versions: dict[str, str | None]) -> Path:
@@ -120,12 +125,6 @@ def _bill(engine: Docker, each: Variant, image_id: str, versions: dict[str, str 
         python = ".".join((versions.get("python") or "").split(".")[:2])
         records.write_json(file, bill.bill(each, python, platform.machine(), debian, image_id))
     return file
-
-
-def _all_cached(log: str) -> bool:
-    """Return whether every step of the Dockerfile came from the cache. Sample of a line: '#7 CACHED'."""
-    steps = set(re.findall(r"^#(\d+) \[(?!internal)[^\]]*\d+/\d+\] (?:RUN|COPY)", log, re.MULTILINE))
-    return steps <= set(re.findall(r"^#(\d+) CACHED", log, re.MULTILINE))
 
 
 def _failed_build(each: Variant, log: Path) -> BuildRecord:
