@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
@@ -28,6 +29,12 @@ def network(environment: dict[str, str]) -> dict[str, str]:
     if (extra := environment.get("PIP_EXTRA_INDEX_URL")) and not any(name in told for name in INDEXES[2:]):
         told["UV_INDEX"] = extra
     return told
+
+
+def uv_environment() -> dict[str, str]:
+    """Return this process's environment for uv, which is told of the machine's CA bundle."""
+    ca = ca_bundle(dict(os.environ))
+    return {**os.environ, **({"SSL_CERT_FILE": str(ca)} if ca else {})}
 
 
 def uv_command() -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from toolkit import paths
-from toolkit.engine.downloads import ca_bundle, uv_command
+from toolkit.engine.downloads import uv_command, uv_environment
 from toolkit.engine.plan import Exit, OnLine, RunPlan
 from toolkit.model import KitError
 
@@ -55,10 +55,8 @@ def environment(lock: Path, on_line: Callable[[str], None]) -> Path:
 
 
 def _uv(command: list[str], on_line: Callable[[str], None]) -> None:
-    ca = ca_bundle(dict(os.environ))
-    environment = {**os.environ, **({"SSL_CERT_FILE": str(ca)} if ca else {})}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=uv_environment()
     )
     assert process.stdout is not None
     words = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import tempfile
@@ -15,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from toolkit.compat import tables
-from toolkit.engine.downloads import ca_bundle, uv_command
+from toolkit.engine.downloads import uv_command, uv_environment
 from toolkit.images.variants import Extra, Variant, extras, spec, variants
 from toolkit.model import KitError, LockChange, LockRecord
 
@@ -128,7 +127,6 @@ def refresh(*, upgrade: bool = False, check: bool = False) -> LockRecord:
 
 def resolved(lock: Lock, preferred: str) -> str:
     """Return the text of a lock as uv resolves it, with the versions of a `preferred` one where they serve."""
-    ca = ca_bundle(dict(os.environ))
     below = {name for file in lock.keeps for name in pins(file.read_text(encoding="utf-8"))}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "lock.txt")
@@ -154,7 +152,7 @@ def resolved(lock: Lock, preferred: str) -> str:
             text=True,
             check=False,
             cwd=folder,  # where uv looks for its settings
-            env={**os.environ, **({"SSL_CERT_FILE": str(ca)} if ca else {})},
+            env=uv_environment(),
         )
         if done.returncode != 0:
             raise KitError(f"uv cannot resolve {lock.file.name}:\n{done.stderr.strip()}")

@@ -30,6 +30,11 @@ class Options:
     debian_mirror: str | None = None
     no_cache: bool = False
 
+    @property
+    def mirror(self) -> dict[str, str]:
+        """The mirror as the environment says it; nothing where none is named."""
+        return {"DEBIAN_MIRROR": self.debian_mirror} if self.debian_mirror else {}
+
 
 def sources(engine: Docker, each: Variant, options: Options) -> Sources:
     """Return what a build takes from this machine. Raises UsageError where a folder or file that was named is not there."""
@@ -43,8 +48,7 @@ def sources(engine: Docker, each: Variant, options: Options) -> Sources:
             raise UsageError(f"there is no {path}")
     if options.wheelhouse:
         _complete(each, options.wheelhouse)
-    mirror = {"DEBIAN_MIRROR": options.debian_mirror} if options.debian_mirror else {}
-    environment = {**os.environ, **mirror}
+    environment = {**os.environ, **options.mirror}
     return Sources(
         uv=_uv_folder(),
         wheels=folder,
@@ -75,13 +79,12 @@ def ensure_base(engine: Docker, each: Variant, on_line: Callable[[str], None], o
     if engine.image(each.base) is not None:
         return
     command = ["bash", str(paths.engine_scripts() / "base.sh"), each.base]
-    mirror = {"DEBIAN_MIRROR": options.debian_mirror} if options.debian_mirror else {}
     done = subprocess.run(
         [*command, *(["--bootstrap"] if options.bootstrap_base else [])],
         capture_output=True,
         text=True,
         check=False,
-        env={**engine.environment, **mirror, "SOURCE_DATE_EPOCH": str(spec()["epoch"])},
+        env={**engine.environment, **options.mirror, "SOURCE_DATE_EPOCH": str(spec()["epoch"])},
     )
     for line in done.stderr.splitlines():
         on_line(line)

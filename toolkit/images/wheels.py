@@ -24,7 +24,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from toolkit import paths
-from toolkit.engine.downloads import INDEXES, ca_bundle, network, uv_command
+from toolkit.engine.downloads import INDEXES, ca_bundle, network, uv_command, uv_environment
 from toolkit.images.variants import Variant, spec
 from toolkit.model import KitError, UsageError, WheelsRecord
 
@@ -203,9 +203,7 @@ def found(wanted: dict[str, Pin], on: Target) -> list[Wheel]:
 
     Raises KitError with uv's own words where it finds none.
     """
-    environment = {**os.environ, **network(dict(os.environ))}
-    if ca := ca_bundle(environment):
-        environment["SSL_CERT_FILE"] = str(ca)
+    environment = {**network(dict(os.environ)), **uv_environment()}
     with tempfile.TemporaryDirectory() as scratch:
         lock, out = Path(scratch, "lock.txt"), Path(scratch, "pylock.toml")
         lock.write_text("".join(_line(pin) for pin in wanted.values()), encoding="utf-8")
