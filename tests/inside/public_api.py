@@ -138,6 +138,23 @@ def test_keras_wrappers_for_scikit_learn() -> None:
     assert len(fitted.predict(x)) == 8
 
 
+def test_packages_that_waited_are_themselves_once_imported() -> None:
+    code = (
+        "import sys, types, tensorflow, keras\n"
+        "assert not {'h5py', 'requests', 'scipy.sparse', 'sklearn'} & set(sys.modules)\n"
+        "import h5py, requests, requests.adapters, scipy.sparse\n"
+        "from keras.wrappers import SKLearnClassifier\n"
+        "assert {type(each) for each in (h5py, requests, scipy.sparse, keras.wrappers)} == {types.ModuleType}\n"
+        "assert requests.adapters.HTTPAdapter is requests.sessions.HTTPAdapter\n"
+        "from tensorflow.python.keras import callbacks\n"
+        "from tensorflow.python.keras.engine import training_arrays_v1 as legacy\n"
+        "assert callbacks.requests.get is requests.get\n"
+        "assert legacy.issparse(scipy.sparse.eye(2)) and not legacy.issparse([0])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-600:]
+
+
 def test_modules_have_their_sources() -> None:
     assert "def matmul" in inspect.getsource(tf.linalg.matmul)
     assert os.path.isfile(str(tf.compat.v1.__file__))  # noqa: PTH113
@@ -152,6 +169,8 @@ def test_twenty_threads_that_import_at_once() -> None:
         "        import tensorflow as tf, keras\n"
         "        assert tf.compat.v1.Session and tf.feature_column.numeric_column and tf.constant([n]).numpy()[0] == n\n"
         "        assert keras.wrappers.SKLearnClassifier and tf.compat.v2.constant\n"
+        "        import requests.adapters, h5py\n"
+        "        assert requests.adapters.HTTPAdapter and requests.get and h5py.File\n"
         "    except Exception as error:\n"
         "        errors.append(repr(error))\n"
         "threads = [threading.Thread(target=work, args=(n,)) for n in range(20)]\n"

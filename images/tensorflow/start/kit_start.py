@@ -1,61 +1,73 @@
-"""Makes `import tensorflow` faster: half of its time goes to collecting garbage that is none, and to scikit-learn.
+"""Makes `import tensorflow` faster: half of its time goes to collecting garbage that is none, and to unused packages.
 
 Importing TensorFlow makes a million objects that stay. Python's collector looks through them again and again meanwhile,
 and once more at exit; it is paused during the import, and what the import made is exempt from then on (gc.freeze).
-Keras imports scikit-learn, where it is installed, for keras.wrappers alone; that module now loads when it is used.
+TensorFlow and Keras import a few packages for some rarely used functions; those load when one of them is used.
 """
 
-import functools
-import gc
-import importlib
 import sys
-import threading
-import typing
-from importlib.abc import Loader
+from _thread import allocate_lock  # every start of Python imports this file: nothing large
 from importlib.machinery import PathFinder
 from types import ModuleType
 
-WAITING = {"keras.wrappers", "keras._tf_keras.keras.wrappers"}
-LOCK = threading.Lock()
+QUICK = {"tensorflow", "keras"}
+# What waits, and the functions of it that TensorFlow takes at once by `from … import`.
+WAITING = {
+    "keras.wrappers": (),  # for scikit-learn, which it imports
+    "keras._tf_keras.keras.wrappers": (),
+    "h5py": (),
+    "requests": (),
+    "scipy.sparse": ("issparse",),
+}
+LOCK = allocate_lock()
 
 
 class _Waiting(ModuleType):
-    """Stands for a module until something of it is used; then it is that module.
+    """Stands for a module in those that import it during TensorFlow's import; what they use of it is the module's own.
 
     Not importlib's LazyLoader, which until Python 3.12.3 lets other threads see a module half loaded:
     https://github.com/python/cpython/issues/114763
     """
 
     def __getattr__(self, name):
-        if name in ("__path__", "__file__", "__cached__"):  # the import system asks, nobody else
-            raise AttributeError(name)
-        return getattr(_loaded(self.__name__), name)
+        if name in WAITING[self.__name__]:
+            return lambda *given, **named: getattr(_loaded(self), name)(*given, **named)
+        return getattr(_loaded(self), name)
 
     def __dir__(self):
-        return dir(_loaded(self.__name__))
+        return dir(_loaded(self))
 
 
-def _loaded(name):
-    """Import a module that waits, once and under the import system's own locks, and return it."""
+def _loaded(waiting):
+    """Import the module that waits, once and under the import system's own locks, and return it."""
+    name = waiting.__name__
+    _release(name)
+    __import__(name)
+    return sys.modules[name]
+
+
+def _release(name):
+    """Let the next import of a module be a real one."""
     with LOCK:
-        WAITING.discard(name)
+        _Finder.waiting.discard(name)
         if isinstance(sys.modules.get(name), _Waiting):
             del sys.modules[name]
-    return importlib.import_module(name)
 
 
-class _Later(Loader):
+class _Later:
     """Loads nothing yet."""
 
-    def create_module(self, spec):
-        return _Waiting(spec.name)
+    @staticmethod
+    def create_module(spec):
+        return None
 
-    def exec_module(self, module):
-        pass
+    @staticmethod
+    def exec_module(module):
+        module.__class__ = _Waiting
 
 
-class _Quick(Loader):
-    """Loads a module with the garbage collector paused."""
+class _Quick:
+    """Loads a module with the garbage collector paused, and without the packages that wait."""
 
     def __init__(self, loader):
         self._loader = loader
@@ -67,14 +79,21 @@ class _Quick(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module):
+        import functools
+        import gc
+        import typing
+
         collecting = gc.isenabled()
         gc.disable()
         # Generated code names the same few types in thousands of annotations, and typing compiles each of them.
         typing.compile = functools.cache(compile)
+        _Finder.waiting.update(WAITING)
         try:
             self._loader.exec_module(module)
         finally:
-            del typing.compile
+            for name in WAITING:
+                _release(name)
+            typing.__dict__.pop("compile", None)
             if collecting:
                 gc.freeze()
                 gc.enable()
@@ -83,13 +102,14 @@ class _Quick(Loader):
 class _Finder:
     """Finds what every finder finds, and changes how a few modules are loaded."""
 
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name != "tensorflow" and name not in WAITING:
-            return None
-        spec = PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Quick(spec.loader) if name == "tensorflow" else _Later()
+    waiting: set = set()  # names; none, but during the import of the first of QUICK
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        wrap = _Later if name in cls.waiting else _Quick if name in QUICK and not cls.waiting else None
+        spec = wrap and PathFinder.find_spec(name, path, target)
+        if spec and spec.loader:
+            spec.loader = _Later() if wrap is _Later else _Quick(spec.loader)
         return spec
 
 
