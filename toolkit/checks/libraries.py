@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from toolkit import compat
-from toolkit.facts import Facts, container
+from toolkit.checks.steps import install_driver
+from toolkit.facts import Facts, container, driver
 from toolkit.faults import finding
 from toolkit.model import Command, Evidence, Finding, Sentence, Step
 from toolkit.versions import numbers
 
 NOT_FOUND = "cannot open shared object file"
+# A function of the driver's own interface (cuMemAlloc, not cudaMalloc or cublasCreate), which libcuda.so.1 has to have.
+OF_THE_DRIVER = re.compile(r"undefined symbol: (cu[A-Z]\w+)")
 
 
 def gpus(facts: Facts) -> int:
@@ -32,6 +37,15 @@ def cuda_libraries_load(facts: Facts) -> Finding | None:
     only_cudnn = all(name.startswith("libcudnn") for name in missing)
     others = [file for name in missing for file in (inside.others or {}).get(name, [])]
     evidence = [Evidence("dlopen in the container", error) for error in missing.values()]
+    lacking = sorted({asked[1] for error in missing.values() if (asked := OF_THE_DRIVER.search(error))})
+    if lacking:
+        return finding(
+            "driver-too-old-for-cuda",
+            f"{', '.join(missing)} in {inside.image} cannot load: {', '.join(lacking)} is a function of newer drivers "
+            f"than {facts(driver.nvml).driver_version or 'the one here'}.",
+            [*install_driver(facts), Sentence("Or use an image with older CUDA libraries")],
+            evidence,
+        )
     cause = f"TensorFlow {inside.tensorflow_version} in {inside.image} cannot load {', '.join(missing)}"
     if others:
         cause += f", and another version is there: {', '.join(others)}"
