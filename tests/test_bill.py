@@ -24,6 +24,7 @@ from toolkit.model import BuildRecord, KitError, document
 from toolkit.show import images as view
 
 DPKG = ["libc6 2.36-9+deb12u10", "python3 3.11.2-1+b1", "base-files 12.4+deb12u11", ""]
+HERE = wheels.Target("3.11", "x86_64")
 IMAGE_ID = "sha256:" + "0" * 64
 
 # Of https://github.com/pypa/advisory-database, vulns/urllib3/PYSEC-2023-192.yaml, in the form of https://ossf.github.io/osv-schema/
@@ -59,13 +60,13 @@ ADVISORY = {
     ids=lambda each: each.name,
 )
 def test_a_bill_is_valid_and_has_every_package(each: Variant) -> None:
-    made = bill.bill(each, "3.11", "x86_64", DPKG, IMAGE_ID)
+    made = bill.bill(each, HERE, DPKG, IMAGE_ID)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(made)) is None
     assert made["metadata"]["component"]["bom-ref"] == IMAGE_ID
     assert f"{made['metadata']['component']['name']}:{made['metadata']['component']['version']}" == each.tag
     by_purl = {row["purl"]: row for row in made["components"]}
     assert len(by_purl) == len(made["components"])
-    pins = wheels.pins(each.locks, wheels.target(each, "3.11", "x86_64"))
+    pins = wheels.pins(each.locks, HERE)
     for pin in pins.values():
         row = by_purl.pop(f"pkg:pypi/{pin.name}@{pin.version}")
         assert {digest["content"] for digest in row["hashes"]} == pin.sha256
@@ -150,7 +151,7 @@ def seen(scan: dict[str, Any]) -> str:
 
 
 def test_a_vulnerability_is_told_with_its_fix(database: None, tmp_path: Path) -> None:
-    scan = bill.scan(locked(tmp_path, "urllib3==1.26.16", "six==1.17.0"))
+    scan = bill.scan(locked(tmp_path, "urllib3==1.26.16", "six==1.17.0"), HERE)
     assert (scan["audited"], scan["unknown"]) == (2, [])
     (found,) = scan["vulnerabilities"]
     assert (found["package"], found["version"], found["id"]) == ("urllib3", "1.26.16", "PYSEC-2023-192")
@@ -160,13 +161,13 @@ def test_a_vulnerability_is_told_with_its_fix(database: None, tmp_path: Path) ->
 
 
 def test_clean_is_what_the_database_knows_nothing_against(database: None, tmp_path: Path) -> None:
-    scan = bill.scan(locked(tmp_path, "six==1.17.0"))
+    scan = bill.scan(locked(tmp_path, "six==1.17.0", "urllib3==1.26.16 ; python_full_version >= '3.12'"), HERE)
     assert scan == {"audited": 1, "unknown": [], "vulnerabilities": []}
     assert "none known in 1 packages" in seen(scan)
 
 
 def test_a_package_that_the_database_does_not_have_is_not_clean(auditor: None, tmp_path: Path) -> None:
-    scan = bill.scan(locked(tmp_path, "kit-test-of-no-index==1.0"))
+    scan = bill.scan(locked(tmp_path, "kit-test-of-no-index==1.0"), HERE)
     assert scan == {"audited": 0, "unknown": ["kit-test-of-no-index"], "vulnerabilities": []}
     assert "1 packages unknown to the database: kit-test-of-no-index" in seen(scan)
     assert "none known" not in seen(scan)
@@ -177,7 +178,7 @@ def test_no_answer_is_no_scan(auditor: None, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PIP_AUDIT_OSV_URL", "http://127.0.0.1:9/v1/query")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(KitError, match=r"^pip-audit gave no answer: .*127\.0\.0\.1.*$"):
-        bill.scan(locked(tmp_path, "six==1.17.0"))
+        bill.scan(locked(tmp_path, "six==1.17.0"), HERE)
 
 
 # --- what a build shows of both --------------------------------------------------------------------------------------

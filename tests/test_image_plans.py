@@ -84,7 +84,7 @@ def test_a_base_is_part_of_the_tag_and_a_python_without_wheels_is_refused() -> N
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.core)
 def test_a_lock_holds_what_is_asked_for_and_the_metadata_admits(row: variants.Variant) -> None:
-    pinned = locks.pins(row.lock_file.read_text(encoding="utf-8"))
+    pinned = locks.versions(row.lock_file.read_text(encoding="utf-8"))
     for line in locks.requirements(row):
         name = re.match(r"[a-z0-9-]+", line)
         assert name
@@ -112,7 +112,7 @@ def test_no_lock_is_left_that_nothing_asks_for() -> None:
 
 @pytest.mark.parametrize("minor", sorted({row.minor for row in ROWS}))
 def test_gpu_and_cpu_differ_in_tensorflow_and_cuda_alone(minor: str) -> None:
-    gpu, cpu = (locks.pins((ROWS[0].folder / f"locks/{minor}-{each}.txt").read_text()) for each in ("gpu", "cpu"))
+    gpu, cpu = (locks.versions((ROWS[0].folder / f"locks/{minor}-{each}.txt").read_text()) for each in ("gpu", "cpu"))
     differing = {name for name in {*gpu, *cpu} if gpu.get(name) != cpu.get(name)}
     assert all(name.startswith(("nvidia-", "tensorflow")) for name in differing), differing
 
@@ -120,8 +120,8 @@ def test_gpu_and_cpu_differ_in_tensorflow_and_cuda_alone(minor: str) -> None:
 @pytest.mark.parametrize("lock", EXTRA_LOCKS, ids=lambda file: file.stem)
 def test_a_layer_leaves_out_what_is_below_it(lock: Path) -> None:
     row = EXTRA_LOCKS[lock]
-    core = locks.pins(row.lock_file.read_text(encoding="utf-8"))
-    assert not set(locks.pins(lock.read_text(encoding="utf-8"))) & set(core)
+    core = locks.versions(row.lock_file.read_text(encoding="utf-8"))
+    assert not set(locks.versions(lock.read_text(encoding="utf-8"))) & set(core)
 
 
 def test_tested_libraries_are_older_than_cudnn_9_11_which_dropped_pascal_and_volta() -> None:

@@ -32,9 +32,9 @@ def network(environment: dict[str, str]) -> dict[str, str]:
 
 
 def uv_environment() -> dict[str, str]:
-    """Return this process's environment for uv, which is told of the machine's CA bundle."""
+    """Return this process's environment for uv, which is told of the machine's CA bundle and of pip's indexes."""
     ca = ca_bundle(dict(os.environ))
-    return {**os.environ, **({"SSL_CERT_FILE": str(ca)} if ca else {})}
+    return {**os.environ, **network(dict(os.environ)), **({"SSL_CERT_FILE": str(ca)} if ca else {})}
 
 
 def uv_command() -> str:

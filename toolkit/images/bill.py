@@ -18,10 +18,10 @@ from toolkit.model import KitError
 AUDITOR = "pip-audit==2.10.1"
 
 
-def bill(each: Variant, python: str, machine: str, debian: list[str], image_id: str) -> dict[str, Any]:
+def bill(each: Variant, on: wheels.Target, debian: list[str], image_id: str) -> dict[str, Any]:
     """Return the bill of materials of an image as CycloneDX JSON: its locked Python packages and its Debian ones.
 
-    `python` ("3.11") and `machine` ("x86_64") decide the lock's markers, and `debian` is what the image's dpkg says.
+    The target decides the lock's markers, and `debian` is what the image's dpkg says.
     Sample of its lines: 'libc6 2.36-9+deb12u10'. Source: https://cyclonedx.org/docs/1.6/json/
     """
     from cyclonedx.model import HashAlgorithm, HashType
@@ -34,7 +34,7 @@ def bill(each: Variant, python: str, machine: str, debian: list[str], image_id: 
     made.metadata.component = Component(
         name=each.repository, version=each.tag.partition(":")[2], type=ComponentType.CONTAINER, bom_ref=image_id
     )
-    for pin in wheels.pins(each.locks, wheels.target(each, python, machine)).values():
+    for pin in wheels.pins(each.locks, on).values():
         made.components.add(
             Component(
                 name=pin.name,
@@ -52,8 +52,8 @@ def bill(each: Variant, python: str, machine: str, debian: list[str], image_id: 
     return found
 
 
-def scan(each: Variant) -> dict[str, Any]:
-    """Return what pip-audit knows of a variant's locked packages.
+def scan(each: Variant, on: wheels.Target) -> dict[str, Any]:
+    """Return what pip-audit knows of the packages that a variant's locks have for a target.
 
     {"audited": number, "unknown": [package], "vulnerabilities": [{"package", "version", "id", "fixed_in": [version]}]};
     a package that its database does not have is unknown, never clean. Raises KitError where it cannot be asked.
@@ -63,8 +63,9 @@ def scan(each: Variant) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         command = [uv_command(), "tool", "run", "--quiet", "--from", AUDITOR, "pip-audit", "--disable-pip"]
         command += ["--require-hashes", "--format", "json", "--progress-spinner", "off", "--output", f"{folder}/found"]
-        for lock in each.locks:
-            command += ["--requirement", str(lock)]
+        lock = Path(folder, "lock.txt")
+        lock.write_text("".join(pin.line for pin in wheels.pins(each.locks, on).values()), encoding="utf-8")
+        command += ["--requirement", str(lock)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **trusted})
         try:
             told = json.loads(Path(folder, "found").read_text(encoding="utf-8"))["dependencies"]

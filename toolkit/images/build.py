@@ -14,7 +14,7 @@ from toolkit import paths, records
 from toolkit.engine.docker import BuildFailedError, Docker
 from toolkit.engine.plan import LABEL, Limits, RunPlan
 from toolkit.facts import Facts
-from toolkit.images import bill
+from toolkit.images import bill, wheels
 from toolkit.images.failures import failure
 from toolkit.images.plan import inputs_digest, plan
 from toolkit.images.sources import Options, ensure_base, sources
@@ -61,7 +61,7 @@ def build(
         except BuildFailedError as error:
             keep(f"ERROR: {error}")
             record = _failed_build(each, log)
-    known = bill.scan(each) if scan else None
+    known = bill.scan(each, _target(each, record.versions)) if scan else None
     cached = record.cached and not options.no_cache
     return replace(record, cached=cached, seconds=time.perf_counter() - began, scan=known)
 
@@ -122,9 +122,14 @@ def _bill(engine: Docker, each: Variant, image_id: str, versions: dict[str, str 
             ("dpkg-query", "--show", "--showformat", "${Package} ${Version}\n"), {}, image=image_id, limits=SMALL
         )
         engine.run(order, lambda _, line: debian.append(line))
-        python = ".".join((versions.get("python") or "").split(".")[:2])
-        records.write_json(file, bill.bill(each, python, platform.machine(), debian, image_id))
+        records.write_json(file, bill.bill(each, _target(each, versions), debian, image_id))
     return file
+
+
+def _target(each: Variant, versions: dict[str, str | None]) -> wheels.Target:
+    """Return what an image's wheels are for, by the versions that its probe told; its base's Python where there are none."""
+    python = versions.get("python")
+    return wheels.target(each, python and ".".join(python.split(".")[:2]), platform.machine())
 
 
 def _failed_build(each: Variant, log: Path) -> BuildRecord:

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from packaging.markers import Marker
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from toolkit.compat import tables
@@ -79,6 +82,21 @@ def lowest(pin: str) -> str:
     return str(min(Version(each.version) for each in SpecifierSet(pin) if each.operator in ("==", ">=")))
 
 
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A package of a lock: its version, the SHA-256 digests that its files may have, and for whom it is."""
+
+    name: str
+    version: str
+    sha256: frozenset[str]
+    marker: Marker | None = None
+
+    @property
+    def line(self) -> str:
+        """What a lock for one Python and machine says of it."""
+        return f"{self.name}=={self.version}" + "".join(f" --hash=sha256:{each}" for each in sorted(self.sha256)) + "\n"
+
+
 def locks() -> tuple[Lock, ...]:
     """Return every lock that image.toml asks for, each after those that it keeps the versions of."""
     made: dict[Path, Lock] = {}
@@ -118,7 +136,7 @@ def refresh(*, upgrade: bool = False, check: bool = False) -> LockRecord:
         before = lock.file.read_text(encoding="utf-8") if lock.file.exists() else ""
         after = resolved(lock, "" if upgrade else before)
         if after != before:
-            changes.append(LockChange(lock.file.name, _differences(pins(before), pins(after))))
+            changes.append(LockChange(lock.file.name, _differences(versions(before), versions(after))))
             if not check:
                 lock.file.parent.mkdir(exist_ok=True)
                 lock.file.write_text(after, encoding="utf-8")
@@ -127,7 +145,7 @@ def refresh(*, upgrade: bool = False, check: bool = False) -> LockRecord:
 
 def resolved(lock: Lock, preferred: str) -> str:
     """Return the text of a lock as uv resolves it, with the versions of a `preferred` one where they serve."""
-    below = {name for file in lock.keeps for name in pins(file.read_text(encoding="utf-8"))}
+    below = {name for file in lock.keeps for name in versions(file.read_text(encoding="utf-8"))}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "lock.txt")
         out.write_text(preferred, encoding="utf-8")
@@ -160,14 +178,25 @@ def resolved(lock: Lock, preferred: str) -> str:
     return text.partition("\n# The following packages were excluded")[0].rstrip() + "\n"
 
 
-def pins(lock: str) -> dict[str, str]:
-    """Return the versions of a lock by package, that of the oldest Python where several are locked.
+def read(lock: str) -> Iterator[Pin]:
+    """Give what a lock pins, a package several times where its version depends on the Python or the machine.
 
-    Sample of a line: 'numpy==2.2.6 ; python_full_version < \'3.12\' \\'.
+    Sample: 'numpy==2.2.6 ; python_full_version < \'3.12\' \\', then the hashes, a line each: '    --hash=sha256:0678…'.
     """
+    for entry in lock.replace("\\\n", " ").splitlines():
+        line, *hashes = entry.split(" --hash=")
+        if line.strip() and not line.lstrip().startswith(("#", "-")):
+            asked = Requirement(line)
+            (version,) = (each.version for each in asked.specifier)
+            digests = frozenset(each.strip().removeprefix("sha256:") for each in hashes)
+            yield Pin(canonicalize_name(asked.name), version, digests, asked.marker)
+
+
+def versions(lock: str) -> dict[str, str]:
+    """Return the versions of a lock by package, that of the oldest Python where several are locked."""
     found: dict[str, str] = {}
-    for package, version in re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^\s;\\]+)", lock, re.MULTILINE):
-        found.setdefault(package, version)
+    for pin in read(lock):
+        found.setdefault(pin.name, pin.version)
     return found
 
 

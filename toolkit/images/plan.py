@@ -9,7 +9,7 @@ from pathlib import Path
 
 from toolkit.engine.downloads import network
 from toolkit.engine.plan import LABEL, BuildPlan
-from toolkit.images.locks import pins
+from toolkit.images.locks import versions
 from toolkit.images.variants import Variant, spec
 
 RECIPE = (
@@ -99,5 +99,5 @@ def lock_digest(each: Variant) -> str:
 
 def locked_versions(each: Variant) -> dict[str, str]:
     """Return the versions of the lock that an image is chosen by: TensorFlow, Keras, NumPy, the CUDA runtime, cuDNN."""
-    locked = pins(each.lock_file.read_text(encoding="utf-8"))
+    locked = versions(each.lock_file.read_text(encoding="utf-8"))
     return {SHOWN[package]: version for package, version in locked.items() if package in SHOWN}

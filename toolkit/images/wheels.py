@@ -18,13 +18,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from packaging import tags
-from packaging.requirements import Requirement
+from packaging.markers import Marker
 from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from toolkit import paths
 from toolkit.engine.downloads import INDEXES, ca_bundle, network, uv_command, uv_environment
+from toolkit.images.locks import Pin, read
 from toolkit.images.variants import Variant, spec
 from toolkit.model import KitError, UsageError, WheelsRecord
 
@@ -49,8 +50,8 @@ class Target:
     python: str
     machine: str
 
-    def takes(self, requirement: Requirement) -> bool:
-        """Return whether a line of a lock is for it."""
+    def takes(self, marker: Marker | None) -> bool:
+        """Return whether a line of a lock is for it, by the line's marker."""
         environment = {
             "implementation_name": "cpython",
             "implementation_version": f"{self.python}.0",
@@ -65,7 +66,7 @@ class Target:
             "sys_platform": "linux",
             "extra": "",
         }
-        return requirement.marker is None or requirement.marker.evaluate(environment)
+        return marker is None or marker.evaluate(environment)
 
     def tags(self) -> list[Tag]:
         """Return the tags of wheels that it takes, the best first."""
@@ -84,15 +85,6 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Pin:
-    """A package of a lock: its version and the digests that its files may have."""
-
-    name: str
-    version: str
-    sha256: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Wheel:
     """A file of an index."""
 
@@ -107,7 +99,10 @@ def target(each: Variant, python: str | None, machine: str) -> Target:
     bases = {row["name"]: row["python"] for row in spec()["base"]}
     python = python or bases.get(each.base)
     if python is None:
-        raise UsageError(f"kit does not know the Python of {each.base}: give it with --python")
+        raise UsageError(
+            f"kit does not know which Python {each.base} has: give it with --python, or in a [[base]] row of "
+            "images/tensorflow/image.toml"
+        )
     if not re.fullmatch(r"3\.\d+", python):
         raise UsageError(f"--python {python}: give a version such as 3.11")
     machines = ("x86_64",) if each.hardware == "gpu" else tuple(OLDEST_GLIBC)
@@ -117,23 +112,9 @@ def target(each: Variant, python: str | None, machine: str) -> Target:
 
 
 def pins(locks: Iterable[Path], on: Target) -> dict[str, Pin]:
-    """Return what locks ask of a target, by package.
-
-    Sample of a lock: "numpy==2.2.6 ; python_full_version < '3.12' \\\\\\n    --hash=sha256:0678…".
-    """
-    found: dict[str, Pin] = {}
-    for lock in locks:
-        for entry in lock.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
-            line, *hashes = entry.split(" --hash=")
-            if not line.strip() or line.lstrip().startswith(("#", "-")):
-                continue
-            requirement = Requirement(line)
-            if on.takes(requirement):
-                (version,) = (each.version for each in requirement.specifier)
-                digests = frozenset(each.strip().removeprefix("sha256:") for each in hashes)
-                name = canonicalize_name(requirement.name)
-                found[name] = Pin(name, version, digests)
-    return found
+    """Return what locks ask of a target, by package."""
+    asked = (pin for lock in locks for pin in read(lock.read_text(encoding="utf-8")))
+    return {pin.name: pin for pin in asked if on.takes(pin.marker)}
 
 
 def debs(folder: Path, base: str, machine: str) -> Path:
@@ -203,23 +184,18 @@ def found(wanted: dict[str, Pin], on: Target) -> list[Wheel]:
 
     Raises KitError with uv's own words where it finds none.
     """
-    environment = {**network(dict(os.environ)), **uv_environment()}
     with tempfile.TemporaryDirectory() as scratch:
         lock, out = Path(scratch, "lock.txt"), Path(scratch, "pylock.toml")
-        lock.write_text("".join(_line(pin) for pin in wanted.values()), encoding="utf-8")
+        lock.write_text("".join(pin.line for pin in wanted.values()), encoding="utf-8")
         command = [uv_command(), "pip", "compile", str(lock), "--output-file", str(out), "--quiet", "--no-header"]
         command += ["--format", "pylock.toml", "--no-deps", "--only-binary", ":all:", "--python-version", on.python]
         command += ["--python-platform", f"{on.machine}-manylinux_{GLIBC[0]}_{GLIBC[1]}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=scratch, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=scratch, env=uv_environment())
         if done.returncode != 0:
             raise KitError(f"uv does not find the wheels:\n{done.stderr.strip()}")
         packages = tomllib.loads(out.read_text(encoding="utf-8"))["packages"]
         order = {tag: rank for rank, tag in enumerate(on.tags())}
         return [_best(package, wanted[canonicalize_name(package["name"])], order, scratch) for package in packages]
-
-
-def _line(pin: Pin) -> str:
-    return f"{pin.name}=={pin.version}" + "".join(f" --hash=sha256:{each}" for each in sorted(pin.sha256)) + "\n"
 
 
 def _best(package: dict[str, Any], pin: Pin, order: dict[Tag, int], folder: str) -> Wheel:
