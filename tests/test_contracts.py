@@ -9,7 +9,7 @@ from typing import Any
 
 from toolkit import doctor, scenarios
 from toolkit.model import BuildRecord, RunRecord, document
-from toolkit.workloads import METRICS, PHASES
+from toolkit.workloads.outcome import METRICS, PHASES
 
 
 def keys(record: type[Any]) -> list[str]:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from toolkit import workloads
 from toolkit.engine.docker import container_options, device_requests, owner, owner_lives
 from toolkit.engine.downloads import SYSTEM_CA, ca_bundle
 from toolkit.engine.plan import GpuRequest, Limits, Mount, RunPlan
@@ -16,6 +15,8 @@ from toolkit.host import Host
 from toolkit.images import variants
 from toolkit.images.machine import all_gpus
 from toolkit.model import KitError, NotAsked, UsageError
+from toolkit.workloads.packaged import workload
+from toolkit.workloads.plan import Options, Place, chosen_gpus, gpu_request, memory_limit, plan
 
 CDI = Engine(version="26.1", cdi_devices=("0", "1", "2", "all"), cdi_enabled=True)
 RUNTIME = Engine(version="26.1", runtimes=("nvidia", "runc"))
@@ -48,7 +49,7 @@ ONE_LOST = (0, 2)  # GPU 1 has fallen off the bus
     ],
 )
 def test_gpus_option(asked: str, there: tuple[int, ...], chosen: tuple[int, ...]) -> None:
-    assert workloads.chosen_gpus(asked, there) == chosen
+    assert chosen_gpus(asked, there) == chosen
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_gpus_option(asked: str, there: tuple[int, ...], chosen: tuple[int, ...]
 )
 def test_gpus_option_refuses(asked: str, there: tuple[int, ...]) -> None:
     with pytest.raises(UsageError):
-        workloads.chosen_gpus(asked, there)
+        chosen_gpus(asked, there)
 
 
 @pytest.mark.parametrize(
@@ -82,12 +83,12 @@ def test_gpus_option_refuses(asked: str, there: tuple[int, ...]) -> None:
     ],
 )
 def test_gpu_request(asked: str, engine: Engine, request_: GpuRequest | None) -> None:
-    assert workloads.gpu_request(asked, machine(3, engine)) == request_
+    assert gpu_request(asked, machine(3, engine)) == request_
 
 
 def test_gpus_that_the_engine_cannot_hand_over_are_an_error() -> None:
     with pytest.raises(KitError, match="no way to hand GPUs over"):
-        workloads.gpu_request("all", machine(3, Engine(version="20.10")))
+        gpu_request("all", machine(3, Engine(version="20.10")))
 
 
 COMPUTE = [["gpu", "compute", "utility"]]
@@ -166,7 +167,7 @@ def test_owner_of_a_container_lives_as_long_as_its_process() -> None:
 
 
 def test_memory_limit_is_three_quarters_of_the_machine() -> None:
-    assert workloads.memory_limit("MemTotal:       24617232 kB\nMemFree: 1 kB\n") == 24617232 * 768
+    assert memory_limit("MemTotal:       24617232 kB\nMemFree: 1 kB\n") == 24617232 * 768
 
 
 def test_ca_bundle_is_the_environments_or_the_systems(tmp_path: Path) -> None:
@@ -178,18 +179,18 @@ def test_ca_bundle_is_the_environments_or_the_systems(tmp_path: Path) -> None:
 
 def test_run_as_root_of_a_rootless_engine_is_the_caller() -> None:
     rootless = machine(0, Engine(version="26.1", rootless=True))
-    options = workloads.Options()
-    place = workloads.Place(image=variants.variant("cpu"))
-    order = workloads.plan(workloads.workload("side_effects"), options, Path("/out"), place, rootless, 1 << 30)
+    options = Options()
+    place = Place(image=variants.variant("cpu"))
+    order = plan(workload("side_effects"), options, Path("/out"), place, rootless, 1 << 30)
     assert order.user == "0:0"
-    assert workloads.plan(
-        workloads.workload("side_effects"), options, Path("/out"), place, machine(0), 1 << 30
-    ).user == (f"{os.environ.get('SUDO_UID', os.getuid())}:{os.environ.get('SUDO_GID', os.getgid())}")
+    assert plan(workload("side_effects"), options, Path("/out"), place, machine(0), 1 << 30).user == (
+        f"{os.environ.get('SUDO_UID', os.getuid())}:{os.environ.get('SUDO_GID', os.getgid())}"
+    )
 
 
 @pytest.mark.parametrize(("security", "off"), [(("name=seccomp", "name=selinux"), True), (("name=apparmor",), False)])
 def test_selinux_labels_are_off_where_the_engine_has_them(security: tuple[str, ...], off: bool) -> None:
     facts = machine(0, Engine(version="26.1", security=security))
-    place = workloads.Place(image=variants.variant("cpu"))
-    order = workloads.plan(workloads.workload("side_effects"), workloads.Options(), Path("/out"), place, facts, 1 << 30)
+    place = Place(image=variants.variant("cpu"))
+    order = plan(workload("side_effects"), Options(), Path("/out"), place, facts, 1 << 30)
     assert ("label=disable" in container_options(order)["security_opt"]) == off

@@ -23,15 +23,17 @@ def workload(
 ) -> None:
     """Run a packaged workload: count the GPUs on every rung, process the data, train, and keep the results."""
     with failing("run", json):
-        from toolkit import workloads
         from toolkit.model import document
         from toolkit.show import run as view
         from toolkit.show import terminal
+        from toolkit.workloads import packaged
+        from toolkit.workloads.plan import Options
+        from toolkit.workloads.start import start
 
-        work = workloads.workload(name)
-        options = workloads.Options(epochs, batch_size, seed, one_of("--device", device, "auto", "cpu", "gpu"), gpus)
+        work = packaged.workload(name)
+        options = Options(epochs, batch_size, seed, one_of("--device", device, "auto", "cpu", "gpu"), gpus)
         choice: Any = one_of("--engine", engine, "auto", "docker", "local")
         with view.running(terminal.console(stderr=json)) as (on_event, on_progress):
-            record = workloads.start(work, options, choice, out, on_event, on_progress)
+            record = start(work, options, choice, out, on_event, on_progress)
         show(json, lambda: document("run", record), lambda: view.ran(record, work.best_accuracy))
         raise typer.Exit(HEALTHY if record.status == "succeeded" else PROBLEM)

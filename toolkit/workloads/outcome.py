@@ -1,0 +1,93 @@
+"""What a run came to: its record, from its events and the way it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit import records
+from toolkit.engine.plan import Exit
+from toolkit.facts import Facts
+from toolkit.faults import finding, vocabulary
+from toolkit.images.machine import host_gpus
+from toolkit.model import Command, Evidence, Finding, RunRecord, Sentence
+from toolkit.workloads.packaged import Workload
+from toolkit.workloads.plan import Place
+
+Event = dict[str, Any]
+
+PHASES = ("import", "data", "compile", "train", "save")
+METRICS = (
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "confusion_matrix",
+    "epochs",
+    "steps",
+    "steps_per_second",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run said and how it ended; `ended` is None where it was interrupted, times are seconds since 1970."""
+
+    events: list[Event]
+    log: list[str]
+    ended: Exit | None
+    began: float
+    over: float
+
+
+def record(work: Workload, folder: records.RunFolder, place: Place, facts: Facts, outcome: Outcome) -> RunRecord:
+    """Return what the events of a run say, with the findings of one that failed."""
+    events, ended = outcome.events, outcome.ended
+    by_name = {event["event"]: event for event in events}
+    results = by_name.get("results", {})
+    gpus = by_name.get("gpus", {})
+    seconds = {event["phase"]: event["seconds"] for event in events if event["event"] == "phase"}
+    started = by_name["started"]["time"] - outcome.began if "started" in by_name else None
+    succeeded = ended is not None and ended.code == 0 and bool(results)
+    return RunRecord(
+        run_id=folder.run_id,
+        workload=work.name,
+        engine="docker" if place.engine else "local",
+        image=place.image.tag if place.image else None,
+        gpus={
+            "host": host_gpus(facts),
+            "container": gpus.get("container") if place.engine else None,
+            "tensorflow": gpus.get("tensorflow"),
+        },
+        device=by_name.get("device", {}).get("device"),
+        results={name: results.get(name) for name in METRICS},
+        versions={name: value for name, value in by_name.get("versions", {}).items() if name not in ("event", "time")},
+        seconds={
+            "total": outcome.over - outcome.began,
+            "start": started,
+            **{name: seconds.get(name) for name in PHASES},
+        },
+        artifacts={},
+        status="succeeded" if succeeded else "interrupted" if ended is None else "failed",
+        findings=()
+        if succeeded or ended is None
+        else (_failure(by_name, outcome.log, ended, folder.path / "log.txt"),),
+    )
+
+
+def _failure(by_name: dict[str, Event], log: list[str], ended: Exit, log_file: Path) -> Finding:
+    """Return why a run failed: the fault that the workload named, lack of memory, or its last words."""
+    if ended.out_of_memory:
+        cause = "The kernel killed the workload: it used more memory than its container may."
+        return finding(
+            "host-out-of-memory", cause, [Sentence("Use a smaller --batch-size, or a machine with more memory")]
+        )
+    if named := by_name.get("failed"):
+        fault = named["finding"] if named["finding"] in vocabulary() else "workload-failed"
+        return finding(
+            fault, named["cause"], [Command("kit doctor")], [Evidence(str(log_file), "the workload's own word")]
+        )
+    evidence = [Evidence(str(log_file), line) for line in log[-8:] if line.strip()]
+    cause = f"The workload ended with exit code {ended.code}."
+    return finding("workload-failed", cause, [Sentence(f"Read its log: {log_file}")], evidence)

@@ -1,0 +1,128 @@
+"""The plan of a run: its command, mounts, GPUs and limits, from what the user asked and what the machine has."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from toolkit.engine import local
+from toolkit.engine.docker import Docker
+from toolkit.engine.plan import LABEL, GpuRequest, Limits, Mount, RunPlan
+from toolkit.facts import Facts, driver
+from toolkit.images.machine import all_gpus, container_user, selinux
+from toolkit.images.variants import Variant
+from toolkit.model import KitError, UsageError
+from toolkit.workloads.packaged import Workload
+
+Device = Literal["auto", "cpu", "gpu"]
+
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked of a run."""
+
+    epochs: int = 30
+    batch_size: int = 10
+    seed: int = 0
+    device: Device = "auto"
+    gpus: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run happens: in a container of an image, or by the Python of a local environment."""
+
+    engine: Docker | None = None
+    image: Variant | None = None
+    python: Path | None = None
+
+
+def chosen_gpus(asked: str, there: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the indices that `--gpus auto|all|none|N|0,2` means on a machine with GPUs of these indices.
+
+    Raises UsageError where the value is none of these, or asks for GPUs that are not there.
+    """
+    if asked == "all" and not there:
+        raise UsageError("--gpus all: this machine has no GPU that its driver can use; kit doctor tells why")
+    if asked in ("auto", "all"):
+        return there
+    if asked == "none":
+        return ()
+    parts = asked.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise UsageError(f"--gpus {asked}: give auto, all, none, a number of GPUs, or their indices as in 0,2")
+    wanted = tuple(sorted({int(part) for part in parts})) if len(parts) > 1 else there[: int(asked)]
+    if (len(parts) == 1 and int(asked) > len(there)) or any(index not in there for index in wanted):
+        raise UsageError(f"--gpus {asked}: this machine has {len(there)} GPU(s); kit doctor shows them")
+    return wanted
+
+
+def gpu_request(asked: str, facts: Facts) -> GpuRequest | None:
+    """Return what to ask the engine for; None for no GPU, as `auto` is where the engine cannot hand GPUs over.
+
+    Raises UsageError as chosen_gpus does, KitError where GPUs were asked for that the engine cannot hand over.
+    """
+    there = gpu_indices(facts)
+    wanted = chosen_gpus(asked, there)
+    every = all_gpus(facts)
+    if not wanted or (every is None and asked == "auto"):
+        return None
+    if every is None:
+        raise KitError(f"--gpus {asked}: the container engine has no way to hand GPUs over; kit doctor tells why")
+    return every if wanted == there else GpuRequest(every.way, tuple(map(str, wanted)))
+
+
+def gpu_indices(facts: Facts) -> tuple[int, ...]:
+    """Return the NVML indices of the GPUs that the host's driver can use; a lost one leaves a gap."""
+    nvml = facts.maybe(driver.nvml)
+    return tuple(gpu.index for gpu in nvml.gpus) if nvml else ()
+
+
+def plan(
+    work: Workload,
+    options: Options,
+    run_folder: Path,
+    place: Place,
+    facts: Facts,
+    memory_bytes: int,
+) -> RunPlan:
+    """Return the process of a run at a place, as the caller, with what it may use."""
+    inside = place.image is not None
+    root, out = ("/workloads", "/out") if inside else (str(work.folder.parent), str(run_folder))
+    arguments = ["--epochs", options.epochs, "--batch-size", options.batch_size, "--seed", options.seed]
+    arguments += ["--device", options.device, "--out", out]
+    command = (str(place.python or "python"), f"{root}/{work.name}/{work.entry}", *map(str, arguments))
+    if place.image is None:
+        assert place.python is not None
+        return RunPlan(command, {**QUIET, "PYTHONPATH": root, **_local_gpus(place.python, options.gpus, facts)})
+    return RunPlan(
+        command=command,
+        environment={**QUIET, "PYTHONPATH": root, "HOME": "/tmp"},
+        mounts=(Mount(work.folder.parent, "/workloads"), Mount(run_folder, "/out", read_only=False)),
+        image=place.image.tag,
+        user=container_user(facts),
+        gpus=gpu_request(options.gpus, facts),
+        limits=Limits(memory_bytes=memory_bytes),
+        labels={f"{LABEL}.workload": work.name, f"{LABEL}.run": run_folder.name},
+        selinux=selinux(facts),
+    )
+
+
+def _local_gpus(python: Path, asked: str, facts: Facts) -> dict[str, str]:
+    """Return the environment that gives a local process its CUDA libraries, and the chosen GPUs alone."""
+    folders = [local.library_path(python), os.environ.get("LD_LIBRARY_PATH", "")]
+    environment = {"LD_LIBRARY_PATH": ":".join(filter(None, folders))}
+    if asked not in ("auto", "all"):
+        environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's order, else the fastest card is first
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, chosen_gpus(asked, gpu_indices(facts)))) or "-1"
+    return environment
+
+
+def memory_limit(meminfo: str) -> int:
+    """Return three quarters of the machine's memory in bytes. Sample of /proc/meminfo: 'MemTotal: 24617232 kB'."""
+    total_kib = int(meminfo.split("MemTotal:")[1].split(maxsplit=1)[0])
+    return total_kib * 1024 * 3 // 4

@@ -1,0 +1,80 @@
+"""A run: the planned process executed, its events and log kept, its record written."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from toolkit import records
+from toolkit.engine import local
+from toolkit.engine.plan import Exit
+from toolkit.facts import Facts
+from toolkit.model import RunRecord, document
+from toolkit.workloads.outcome import Event, Outcome, record
+from toolkit.workloads.packaged import Workload
+from toolkit.workloads.picture import plot
+from toolkit.workloads.plan import Options, Place, memory_limit, plan
+
+
+def run(
+    work: Workload,
+    options: Options,
+    out: Path | None,
+    facts: Facts,
+    place: Place,
+    on_event: Callable[[Event], None],
+    notes: tuple[str, ...] = (),
+) -> RunRecord:
+    """Run a workload to its end and return its record, which its folder holds too. Ctrl-C ends it as interrupted."""
+    engine = place.engine
+    if engine:
+        engine.sweep()
+    folder = records.new_run(work.name, out)
+    events: list[Event] = []
+    log: list[str] = []
+
+    def on_line(stream: str, line: str) -> None:
+        event = _event(line) if stream == "stdout" else None
+        if event is None:
+            log.append(line)
+            folder.log.write(line + "\n")
+            return
+        folder.events.write(line + "\n")
+        events.append(event)
+        on_event(event)
+
+    memory = memory_limit(Path("/proc/meminfo").read_text(encoding="ascii"))
+    order = plan(work, options, folder.path, place, facts, memory)
+    image = engine.image(place.image.tag) if engine and place.image else None  # its name may be another's afterwards
+    ended: Exit | None = None
+    began = time.time()
+    try:
+        ended = engine.run(order, on_line) if engine else local.run(order, on_line)
+    except KeyboardInterrupt:
+        pass
+    except BaseException as error:
+        folder.log.write(f"{error}\n")
+        folder.close({"schema": "kit.run/1", "run_id": folder.run_id, "status": "failed", "error": str(error)})
+        raise
+    told = record(work, folder, place, facts, Outcome(events, log, ended, began, time.time()))
+    if any(event["event"] == "epoch" for event in events):
+        plot(events, folder.path / "training.png")
+    told = replace(
+        told,
+        notes=notes,
+        image_id=image["Id"] if image else None,
+        artifacts={**folder.artifacts(), "result.json": str(folder.path / "result.json")},
+    )
+    folder.close(document("run", told))
+    return told
+
+
+def _event(line: str) -> Event | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None
