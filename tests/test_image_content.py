@@ -6,17 +6,20 @@ import dataclasses
 import io
 import json
 import os
+import platform
 import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from toolkit.engine.docker import BuildFailedError, Docker, docker_command
+from toolkit.engine.docker import BuildFailedError, Docker, build_command, docker_command
 from toolkit.engine.downloads import ca_bundle
+from toolkit.images import debs, wheels
 from toolkit.images.plan import plan
 from toolkit.images.sources import Options, sources
 from toolkit.images.variants import Variant, spec, variant
@@ -137,9 +140,25 @@ def test_packages_are_compiled_by_content_and_files_have_the_one_time(image: str
     assert shell(image, f"find /opt /etc/ld.so.cache /home/kit -newermt @{epoch}") == ""
 
 
-def test_built_again_on_its_own_it_has_the_same_layers(image: str, engine: Docker, small: Variant) -> None:
-    first: Any = engine.image(image)
-    order = plan(small, sources(engine, small, Options(no_cache=True)))
-    with engine.built(order, lambda _: None) as again:
-        second: Any = engine.image(again)
+def test_built_again_with_no_network_it_has_the_same_layers(
+    image: str, engine: Docker, small: Variant, tmp_path: Path
+) -> None:
+    on = wheels.target(small, None, platform.machine())
+    wheels.fetch(small, tmp_path, on, lambda *_: None)
+    (wheels.debs(tmp_path, small.base, on.machine) / "left-by-an-older-fetch.deb").mkdir(parents=True)
+    fetched = debs.fetch(small, tmp_path, on, lambda _: None)
+    assert {name.partition("_")[0] for name in fetched} > {"python3", "binutils"}
+    assert "left-by-an-older-fetch.deb" not in fetched
+
+    tag = "kit/test-offline:1"
+    order = plan(small, sources(engine, small, Options(wheelhouse=tmp_path, no_cache=True)))
+    *command, context = build_command(order, ["--load", "--tag", tag, "--network", "none"], engine.builder)
+    environment = {**engine.environment, "KIT_SECRET_NETWORK": ""}
+    try:
+        done = subprocess.run([*command, context], capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr[-3000:]
+        first: Any = engine.image(image)
+        second: Any = engine.image(tag)
         assert first["RootFS"]["Layers"] == second["RootFS"]["Layers"]
+    finally:
+        engine._unname(tag)

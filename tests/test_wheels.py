@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import platform
 import re
 import threading
 import zipfile
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.images import variants, wheels
+from toolkit.images import debs, variants, wheels
 from toolkit.images.variants import Variant
 from toolkit.images.wheels import Target
 from toolkit.model import KitError, UsageError
@@ -306,3 +307,13 @@ def test_the_locks_of_every_variant_are_read(each: Variant) -> None:
 def test_what_there_are_no_wheels_for_is_wrong_usage(python: str, machine: str) -> None:
     with pytest.raises(UsageError):
         wheels.target(variants.variant("gpu"), python, machine)
+
+
+def test_only_the_images_own_base_tells_which_debian_packages_it_lacks(tmp_path: Path) -> None:
+    each = variants.variant("cpu")
+    other = "aarch64" if platform.machine() == "x86_64" else "x86_64"
+    with pytest.raises(KitError, match=f"only a machine of its kind, {other}"):
+        debs.fetch(each, tmp_path, wheels.Target("3.11", other), lambda _: None)
+    python = next(row["python"] for row in variants.spec()["base"] if row["name"] == each.base)
+    with pytest.raises(KitError, match=rf"{each.base} has Python {python}; name the base that has Python 3\.99"):
+        debs.fetch(each, tmp_path, wheels.Target("3.99", platform.machine()), lambda _: None)
