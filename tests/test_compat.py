@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from toolkit import compat
+from toolkit.compat import products, rules, tables
 from toolkit.facts import kernel
 from toolkit.host import Host, from_json
 from toolkit.model import NotAsked
@@ -55,7 +56,7 @@ def test_cards(device: str, product: str, generation: str, capability: str) -> N
     ],
 )  # fmt: skip
 def test_products_by_name(name: str, capability: str) -> None:
-    card = compat.product(name)
+    card = products.product(name)
     assert card
     assert card.compute_capability == capability
 
@@ -77,24 +78,65 @@ def test_products_by_name(name: str, capability: str) -> None:
     ],
 )
 def test_no_card_is_guessed_of_a_name(name: str) -> None:
-    assert compat.product(name) is None
+    assert products.product(name) is None
 
 
 def test_nothing_is_guessed() -> None:
     assert compat.card("ffff") is None
     assert compat.family_driver("10.2") is None
     assert compat.family_driver("") is None
-    assert compat.toolkit_driver("12.7") is None
+    assert tables.toolkit_driver("12.7") is None
     assert compat.tensorflow_build("2.9.3") is None
     assert compat.tensorflow_build("2.22.0") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "os", "release"),
+    [
+        ("2.19.1", "linux", "2.19.1"),
+        ("2.19.0", "linux", "2.19.0"),
+        ("2.19", "linux", "2.19.1"),
+        ("2.15.0.post1", "linux", "2.15.0.post1"),
+        ("2.15.0", "linux", "2.15.0"),
+        ("2.15.0.post1", "windows", None),
+        *(
+            (text, "linux", None)
+            for text in ("2.21.0rc1", "2.21.0.0", "2.21.0.", "2.1", "2.", "2", "2.9", "v2.19", "abc", "")
+        ),
+    ],
+)
+def test_a_release_is_named_by_itself_or_its_minor_version_alone(
+    text: str, os: tables.WheelOs, release: str | None
+) -> None:
+    assert tables.release(text, os) == release
+    build = tables.build(text, os)
+    assert (build.tensorflow if build else None) == release
+
+
+@pytest.mark.parametrize(
+    ("name", "arm"),
+    [
+        ("GH200 144G HBM3e", True), ("NVIDIA GB200", True), ("GB300", True), ("10de:2E12", True), ("Jetson Orin", True),
+        ("7.2", True), ("B200", False), ("H100", False), ("9.0", False), ("10de:2330", False), ("RTX 9090", False),
+        ("9.9", False),
+    ],
+)  # fmt: skip
+def test_cards_of_arm_machines_alone(name: str, arm: bool) -> None:
+    assert bool(products.gpu(name).arm_source) is arm
+
+
+def test_every_product_of_arm_machines_is_a_card() -> None:
+    found = [card.product for card in tables.products() if tables.arm_source(card.product)]
+    for row in tables.table("arm")["products"]:
+        assert [name for name in found if row["product"] in name], row
 
 
 def test_drivers_of_a_toolkit() -> None:
     assert compat.family_driver("12.5.1") == "525.60.13"
     assert compat.family_driver("12.5.1", windows=True) == "527.41"
-    assert compat.toolkit_driver("12.5.1") == "555.42.06"
-    assert compat.toolkit_driver("12.5") == "555.42.02"
-    assert compat.toolkit_driver("13.0.0", windows=True) is None
+    assert tables.toolkit_driver("12.5.1") == "555.42.06"
+    assert tables.toolkit_driver("12.5") == "555.42.02"
+    assert tables.toolkit_driver("13.0.0", windows=True) is None
 
 
 def test_coverage_of_a_build() -> None:
@@ -112,17 +154,17 @@ def test_coverage_of_a_build() -> None:
 
 
 def test_branches() -> None:
-    known = compat.product("K80")
+    known = products.product("K80")
     assert known
-    assert [compat.branch(each, windows=True) for each in ("470.05", "475.14", "496.13", "537.13")] == [
+    assert [rules.branch(each, windows=True) for each in ("470.05", "475.14", "496.13", "537.13")] == [
         470,
         470,
         495,
         535,
     ]
     assert [compat.drives(known.architecture, branch) for branch in (390, 470, 471, 495)] == [True, True, False, False]
-    assert compat.reaches("535", "535.104.05") is None
-    assert [compat.reaches(each, "535.104.05") for each in ("535.54.03", "535.104.05", "550.54")] == [False, True, True]
+    assert rules.reaches("535", "535.104.05") is None
+    assert [rules.reaches(each, "535.104.05") for each in ("535.54.03", "535.104.05", "550.54")] == [False, True, True]
 
 
 @pytest.mark.parametrize("kind", kernel.COMPLAINTS)

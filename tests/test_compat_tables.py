@@ -17,7 +17,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from toolkit import compat
-from toolkit.compat import refresh
+from toolkit.compat import products, refresh, tables
 from toolkit.model import KitError
 from toolkit.versions import numbers
 
@@ -70,7 +70,7 @@ def test_builds_make_sense(row: dict[str, Any]) -> None:
     for spec in (row["numpy"], row["keras"], row["protobuf"], *row["numpy_by_python"].values(), *row["pins"].values()):
         assert str(SpecifierSet(spec)) == spec
     if row["gpu"]:
-        assert compat.toolkit_driver(row["cuda"], windows=row["os"] == "windows")
+        assert tables.toolkit_driver(row["cuda"], windows=row["os"] == "windows")
         assert [each for each in row["capabilities"] if each.startswith("compute_")] == row["capabilities"][-1:]
         assert compat.tensorflow_build(row["tensorflow"]) == tuple(row["capabilities"])
     assert bool(row["pins"]) == (row["gpu"] and numbers(row["tensorflow"]) >= (2, 14))
@@ -265,7 +265,7 @@ def test_cudnn_versions_follow_each_other_and_hold_every_build() -> None:
             wanted = numbers(build["cudnn"])[:2]
             row = next(row for row in rows if numbers(row["from"]) <= wanted < numbers(row["before"]))
             assert build["cuda"].split(".")[0] in row["drivers"]
-    oldest = {version: row["min_capability"] for row in rows for version in (row["from"],)}
+    oldest = {row["from"]: row["min_capability"] for row in rows}
     assert (oldest["8.6"], oldest["8.8"], oldest["9.7"], oldest["9.11"]) == ("3.5", "5.0", "5.0", "7.5")
 
 
@@ -299,7 +299,7 @@ def test_toolkits_driver_is_not_older_than_its_familys() -> None:
 
 
 def known(name: str) -> str | None:
-    card = compat.product(name)
+    card = products.product(name)
     integrated = {row["product"]: row["compute_capability"] for row in table("architectures")["integrated"]}
     return card.compute_capability if card else integrated.get(name)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from toolkit import compat, scenarios
-from toolkit.compat import machine, solver, tables
+from toolkit.compat import machine, products, rules, solver, tables
 from toolkit.compat.flavour import library_flavour
 from toolkit.facts import Facts
 from toolkit.host import capture
@@ -18,7 +18,7 @@ from toolkit.model import KitError, UsageError, document
 
 QUESTIONS = json.loads((Path(__file__).parent / "compat/questions.json").read_text(encoding="utf-8"))
 BEST_LAST = ("no", "unknown", "jit", "native")
-LINUX_DRIVERS = [row["linux"] for row in reversed(compat.tables.table("cuda_drivers")["toolkits"])]
+LINUX_DRIVERS = [row["linux"] for row in reversed(tables.table("cuda_drivers")["toolkits"])]
 CARDS = (
     "GTX 680",
     "K80",
@@ -78,10 +78,10 @@ def test_what_is_no_version_is_wrong_usage(ask: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("card", CARDS)
 def test_a_newer_driver_never_makes_it_worse_but_where_the_card_is_dropped(card: str) -> None:
-    known = compat.product(card)
+    known = products.product(card)
     assert known
     last = known.architecture.last_branch
-    drivers = [each for each in LINUX_DRIVERS if last is None or compat.branch(each) <= last]
+    drivers = [each for each in LINUX_DRIVERS if last is None or rules.branch(each) <= last]
     for build in tables.builds():
         answers = [
             BEST_LAST.index(solver.runs(build.tensorflow, solver.question(driver=driver, gpus=[card])))
@@ -89,7 +89,7 @@ def test_a_newer_driver_never_makes_it_worse_but_where_the_card_is_dropped(card:
         ]
         assert all(older <= newer for older, newer in pairwise(answers)), build.tensorflow
     if last is not None:
-        dropped = [each for each in LINUX_DRIVERS if compat.branch(each) > last]
+        dropped = [each for each in LINUX_DRIVERS if rules.branch(each) > last]
         assert all(solver.solve(solver.question(driver=each, gpus=[card])).runs == "no" for each in dropped)
 
 
@@ -136,6 +136,55 @@ def test_judge_tells_why_a_version_is_refused() -> None:
     assert refused.runs == "no"
     assert "nothing of it runs on the Tesla M40 (5.2)" in refused.reasons[0].rule
     assert refused.recommended.tensorflow == "2.16.2"
+
+
+@pytest.mark.parametrize(
+    ("ask", "why"),
+    [
+        ({"python": "3.14"}, "no TensorFlow of the table has a wheel for Python 3.14"),
+        ({"numpy": "1.18"}, "no TensorFlow of the table takes NumPy 1.18"),
+        (
+            {"python": "3.8", "numpy": "2.1"},
+            "no TensorFlow of the table has a wheel for Python 3.8 and takes NumPy 2.1",
+        ),
+        ({"gpus": ["GH200"]}, "no wheel for Linux on ARM (aarch64) has CUDA; on the CPU: 2.21.0"),
+        ({"os": "windows", "python": "3.11"}, "no wheel for Windows that fits has CUDA; on the CPU: 2.21.0"),
+        (
+            {"gpus": ["H100"], "os": "windows"},
+            "no TensorFlow from 2.10.0 to 2.21.0 is known to run on the H100; on the CPU: 2.21.0",
+        ),
+    ],
+)
+def test_why_none_is_recommended_speaks_of_what_is_given_alone(ask: dict[str, Any], why: str) -> None:
+    best = solver.recommend(solver.question(**ask))
+    assert (best.tensorflow, best.why) == (None, why)
+
+
+@pytest.mark.parametrize(
+    ("card", "os", "rule"),
+    [
+        ("GH200", None, "ARM machines alone have the GH200: its system is linux-aarch64"),
+        ("GB10", "linux", "no x86_64 machine has the GB10: its system is linux-aarch64"),
+    ],
+)
+def test_a_card_of_arm_machines_names_their_system_with_its_source(card: str, os: str | None, rule: str) -> None:
+    found = [reason for reason in solver.solve(solver.question(gpus=[card], os=os)).reasons if reason.rule == rule]
+    assert [reason.source for reason in found] == [tables.arm_source(card)]
+
+
+@pytest.mark.parametrize(
+    ("tensorflow", "cards", "source"),
+    [
+        ("2.11", ["H100"], "https://docs.nvidia.com/cudnn/developer/forward-compatibility.md"),
+        ("2.17", ["RTX 5090"], "https://docs.nvidia.com/cudnn/developer/forward-compatibility.md"),
+    ],
+)
+def test_a_cudnn_that_is_older_than_the_card_is_named_with_its_source(
+    tensorflow: str, cards: list[str], source: str
+) -> None:
+    answer = solver.judge(tensorflow, solver.question(driver="580.95.05", gpus=cards))
+    assert answer.runs == "unknown"
+    assert any(reason.rule.startswith("cuDNN") and source in reason.source for reason in answer.reasons)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,12 @@ def compat(
     ] = None,
     python: Annotated[str | None, typer.Option(help="A Python, as 3.11.")] = None,
     numpy: Annotated[str | None, typer.Option(help="A NumPy, as 1.26.")] = None,
-    os: Annotated[str | None, typer.Option(help="linux, linux-aarch64, wsl2 or windows; linux if not said.")] = None,
+    os: Annotated[
+        str | None,
+        typer.Option(
+            help="linux, linux-aarch64, wsl2 or windows; linux if not said, or the one of a card that ARM machines alone have."
+        ),
+    ] = None,
     here: Annotated[bool, typer.Option("--here", help="Read from this machine what is not given.")] = False,
     json: Json = False,
 ) -> None:
@@ -34,7 +39,7 @@ def compat(
 
         if here and os:
             raise UsageError("--here reads this machine's system: leave --os out")
-        given = solver.question(tensorflow, driver, gpu or (), python, numpy, os or "linux")
+        given = solver.question(tensorflow, driver, gpu or (), python, numpy, os)
         alone = given == solver.Question() and not os
         if here or alone:
             given = machine.filled(given, doctor.this_machine())

@@ -7,7 +7,7 @@ from typing import Literal
 
 from packaging.specifiers import SpecifierSet
 
-from toolkit.compat.tables import Build, Library, cudnn, cudnns
+from toolkit.compat.tables import Build, Library, beyond, cudnn, cudnns
 from toolkit.versions import numbers
 
 Flavour = Literal["tested", "newest"]
@@ -22,9 +22,9 @@ def library_flavour(build: Build, compute_capabilities: Sequence[str]) -> Flavou
     tested, newest = cudnn(build.cudnn or ""), newest_cudnn(build)
     if tested is None or newest is None or newest == tested:
         return "tested"
-    cards = [numbers(each) for each in compute_capabilities]
-    beyond = tested.max_capability is not None and any(card > numbers(tested.max_capability) for card in cards)
-    return "newest" if beyond and all(card >= numbers(newest.min_capability) for card in cards) else "tested"
+    later = any(beyond(each, tested) for each in compute_capabilities)
+    served = all(numbers(each) >= numbers(newest.min_capability) for each in compute_capabilities)
+    return "newest" if later and served else "tested"
 
 
 def newest_cudnn(build: Build) -> Library | None:

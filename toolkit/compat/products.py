@@ -23,15 +23,17 @@ class Gpu:
 
     name: str
     compute_capability: str | None
+    arm_source: str | None = None  # where it is written that ARM machines alone have it
 
 
 def gpu(text: str) -> Gpu:
     """Return the card that a text names: a product ("RTX 3090"), a PCI id ("10de:2204") or a compute capability ("8.6")."""
     if re.fullmatch(r"\d{1,2}\.\d", text):
-        known = any(each.compute_capability == text for each in tables.products())
-        return Gpu(f"compute capability {text}", text if known else None)
+        sources = [tables.arm_source(each.product) for each in tables.products() if each.compute_capability == text]
+        arm_source = next(iter(sources), None) if all(sources) else None
+        return Gpu(f"compute capability {text}", text if sources else None, arm_source)
     named = card(text[5:]) if re.fullmatch(r"10de:[0-9a-f]{4}", text, re.IGNORECASE) else product(text)
-    return Gpu(text, named.compute_capability if named else None)
+    return Gpu(text, named.compute_capability, tables.arm_source(named.product)) if named else Gpu(text, None)
 
 
 def product(name: str) -> Card | None:

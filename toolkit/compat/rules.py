@@ -23,9 +23,9 @@ WSL_SOURCE = "https://docs.nvidia.com/cuda/wsl-user-guide/"
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The code of a build that a card runs: machine code (sass), PTX that the driver compiles, or none; None: not known."""
+    """The code of a build that a card runs: machine code (sass), PTX that the driver compiles, or none that is known."""
 
-    kind: Literal["sass", "ptx", "none"] | None = None
+    kind: Literal["sass", "ptx", "none"] = "none"
     via: str | None = None  # the compute capability that it was made for
 
 
@@ -46,7 +46,7 @@ def code(compute_capability: str, built: tuple[str, ...]) -> Code:
     ptx = [each for each in map(capability, (name for name in built if name.startswith("compute_"))) if each < wanted]
     if sass:
         return Code("sass", _dotted(max(sass)))
-    return Code("ptx", _dotted(max(ptx))) if ptx else Code("none")
+    return Code("ptx", _dotted(max(ptx))) if ptx else Code()
 
 
 def coverage(compute_capability: str, built: tuple[str, ...]) -> Coverage:

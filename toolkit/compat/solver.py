@@ -140,10 +140,13 @@ def question(
     gpus: Sequence[str] = (),
     python: str | None = None,
     numpy: str | None = None,
-    os: str = "linux",
+    os: str | None = None,
 ) -> Question:
-    """Return what texts ask; UsageError where one is not of its kind at all."""
-    if os not in SYSTEMS:
+    """Return what texts ask; UsageError where one is not of its kind at all.
+
+    Where no system is given it is Linux: on x86_64, or on ARM for a card that ARM machines alone have.
+    """
+    if os is not None and os not in SYSTEMS:
         raise UsageError(f"--os {os}: give {', '.join(SYSTEMS[:-1])} or {SYSTEMS[-1]}")
     if tensorflow is not None and not _is_version(tensorflow):
         raise UsageError(f"--tf {tensorflow}: give a version, as 2.19 (its newest patch) or 2.19.1")
@@ -156,7 +159,8 @@ def question(
     if any(not name.strip() for name in gpus):
         raise UsageError('--gpu: give a product, as "RTX 3090", or a compute capability, as 8.6')
     cards = tuple(products.gpu(name.strip()) for name in gpus) or None
-    return Question(tensorflow, driver, cards, python, numpy, os)
+    system = os or ("linux-aarch64" if any(card.arm_source for card in cards or ()) else "linux")
+    return Question(tensorflow, driver, cards, python, numpy, system)
 
 
 def _is_version(text: str) -> bool:
@@ -233,34 +237,38 @@ def _row(build: Build, asked: Question) -> Row:
 def recommend(asked: Question) -> Recommended:
     """Return the TensorFlow to take: the newest that runs natively, where none does the newest that runs by JIT."""
     fitting = [build for build in tables.builds(_wheel_os(asked.os)) if _fits(build, asked)]
+    wants = [f"has a wheel for Python {asked.python}"] if asked.python else []
+    wants += [f"takes NumPy {asked.numpy}"] if asked.numpy else []
     if not fitting:
-        return Recommended(None, None, "no TensorFlow of the table has a wheel for that Python that takes that NumPy")
+        return Recommended(None, None, f"no TensorFlow of the table {' and '.join(wants)}")
     newest = fitting[0].tensorflow
     if asked.gpus == ():
         return Recommended(newest, None, "there is no GPU: the newest, on the CPU")
     if not any(build.gpu for build in fitting):
-        return Recommended(None, None, f"no wheel for {_system(asked)} that fits has CUDA; on the CPU: {newest}")
+        return Recommended(
+            None, None, f"no wheel for {_system(asked)}{' that fits' if wants else ''} has CUDA; on the CPU: {newest}"
+        )
     if asked.driver == "":
         driven = recommend(replace(asked, driver=None))
         return replace(driven, why=f"no NVIDIA driver works here; with one, {driven.why}; until then on the CPU")
     unknown = [card.name for card in asked.gpus or () if card.compute_capability is None]
     if unknown:
         return Recommended(None, None, f"which card {', '.join(unknown)} is, is not known: none is recommended")
-    served = [build for build in fitting if _runs(build, asked) != "no"]
+    enough = ("native", "jit") if asked.gpus else ("native", "jit", "unknown")
+    served = [build for build in fitting if _runs(build, asked) in enough]
     full = [build for build in served if _driver_fit(build, asked) == "full"]
     best, best_full = _best(served, asked), _best(full, asked)
     if best is None:
-        why = f"no TensorFlow from {fitting[-1].tensorflow} to {newest} runs on {_given(asked)}; on the CPU: {newest}"
+        runs = "is known to run" if any(_runs(build, asked) == "unknown" for build in fitting) else "runs"
+        why = f"no TensorFlow from {fitting[-1].tensorflow} to {newest} {runs} on {_given(asked)}; on the CPU: {newest}"
     elif asked.gpus is None:
         why = f"the newest that {_given(asked)} serves; which card it is was not given"
         if asked.driver is None:
             why = "the newest; neither a card nor a driver was given"
     elif _runs(best, asked) == "native":
         why = f"the newest that runs natively on {_given(asked)}"
-    elif _runs(best, asked) == "jit":
-        why = f"none has code for {_given(asked)}: the newest whose PTX the driver compiles at the first start"
     else:
-        why = f"the newest that nothing known of {_given(asked)} speaks against"
+        why = f"none has code for {_given(asked)}: the newest whose PTX the driver compiles at the first start"
     return Recommended(best.tensorflow if best else None, best_full.tensorflow if best_full else None, why)
 
 
@@ -278,18 +286,7 @@ def _closest(asked: Question) -> Build:
 
 
 def _build(tensorflow: str | None, asked: Question) -> Build | None:
-    """Return a version's build: 2.19 is its newest patch, 2.19.1 itself."""
-    if tensorflow is None:
-        return None
-    wanted = Version(tensorflow)
-    if wanted.pre or wanted.dev is not None or wanted.local:
-        return None
-    exact = len(wanted.release) > 2
-    for build in tables.builds(_wheel_os(asked.os)):
-        version = Version(build.tensorflow)
-        if version == wanted if exact else version.release[: len(wanted.release)] == wanted.release:
-            return build
-    return None
+    return tables.build(tensorflow, _wheel_os(asked.os)) if tensorflow else None
 
 
 def _no_build(asked: Question) -> Ruling:
@@ -342,6 +339,9 @@ def _of_packages(build: Build, asked: Question) -> Iterator[Ruling]:
 
 def _of_gpus(build: Build, asked: Question) -> Iterator[Ruling]:
     """Rule on what lies between a build and the cards."""
+    cards = tuple(dict.fromkeys(asked.gpus or ()))
+    for card in cards:
+        yield from _on_processor(card, asked)
     if not build.gpu:
         yield Ruling(
             "no", f"TensorFlow {build.tensorflow} for {_system(asked)} is built without CUDA: CPU only", build.source
@@ -353,8 +353,16 @@ def _of_gpus(build: Build, asked: Question) -> Iterator[Ruling]:
     if asked.gpus is None:
         yield Ruling("unknown", "which card it is was not given", "the question")
     yield _on_driver(build, asked)
-    for card in dict.fromkeys(asked.gpus or ()):
+    for card in cards:
         yield from _on_card(build, card, asked)
+
+
+def _on_processor(card: Gpu, asked: Question) -> Iterator[Ruling]:
+    """Rule on whether a machine of the system can have a card: some are on one module with an ARM processor."""
+    if card.arm_source and asked.os == "linux-aarch64":
+        yield Ruling("native", f"ARM machines alone have the {card.name}: its system is linux-aarch64", card.arm_source)
+    elif card.arm_source:
+        yield Ruling("no", f"no x86_64 machine has the {card.name}: its system is linux-aarch64", card.arm_source)
 
 
 def _on_driver(build: Build, asked: Question) -> Ruling:
@@ -416,22 +424,25 @@ def _on_branch(card: Gpu, asked: Question) -> Iterator[Ruling]:
 
 def _on_libraries(build: Build, card: Gpu) -> Iterator[Ruling]:
     """Rule on whether the build's CUDA libraries and cuDNN serve a card."""
-    wanted = numbers(card.compute_capability)
+    assert card.compute_capability
     found = {
         f"CUDA {build.cuda}": tables.cuda_library(build.cuda or ""),
         f"cuDNN {build.cudnn}": tables.cudnn(build.cudnn or ""),
     }
     for name, library in found.items():
-        if library and wanted < numbers(library.min_capability):
-            yield Ruling(
-                "no", f"{name} serves cards from {library.min_capability} on, not the {_named(card)}", library.source
-            )
-    cudnn = tables.cudnn(build.cudnn or "")
-    if cudnn and cudnn.max_capability and wanted > numbers(cudnn.max_capability):
-        text = f"cuDNN {build.cudnn} has code for cards up to {cudnn.max_capability}, and PTX for the {_named(card)}"
-        if library_flavour(build, [card.compute_capability or ""]) == "newest":
-            text += "; the newest that this TensorFlow's metadata admits has code"
-        yield Ruling("jit", text, cudnn.source)
+        assert library  # a test holds the tables to every build
+        text = f"{name} has code for cards up to {library.max_capability}"
+        if numbers(card.compute_capability) < numbers(library.min_capability):
+            text = f"{name} serves cards from {library.min_capability} on, not the {_named(card)}"
+            yield Ruling("no", text, library.source)
+        elif tables.beyond(card.compute_capability, library) and library.ptx:
+            text += f", and PTX for the {_named(card)}"
+            if name.startswith("cuDNN") and library_flavour(build, [card.compute_capability]) == "newest":
+                text += "; the newest that this TensorFlow's metadata admits has code"
+            yield Ruling("jit", text, library.source)
+        elif tables.beyond(card.compute_capability, library):
+            text += f"; whether its PTX serves the {_named(card)} is not known"
+            yield Ruling("unknown", text, library.source)
 
 
 def _on_code(build: Build, card: Gpu, asked: Question) -> Ruling:
@@ -526,7 +537,8 @@ def _weakest(build: Build, asked: Question) -> Gpu | None:
     """Return the card that decides: the one with the worst ruling, and of equals the oldest."""
 
     def strength(card: Gpu) -> tuple[int, tuple[int, ...]]:
-        worst = min(WORST_FIRST.index(each.answer) for each in _on_card(build, card, asked)) if build.gpu else 0
+        rulings = (*_on_processor(card, asked), *(_on_card(build, card, asked) if build.gpu else ()))
+        worst = min((WORST_FIRST.index(each.answer) for each in rulings), default=0)
         return worst, numbers(card.compute_capability)
 
     return min(asked.gpus or (), key=strength, default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -37,11 +38,12 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """The cards that a library has code for; None: not known. Newer ones it may serve from PTX."""
+    """The cards that a library has code for."""
 
     version: str  # the first of its range
     min_capability: str
-    max_capability: str | None
+    max_capability: str
+    ptx: bool | None  # whether later cards run its PTX; None: not known
     source: str
 
 
@@ -87,15 +89,12 @@ def cuda_library(cuda: str) -> Library | None:
     """Return which cards the libraries of a CUDA toolkit ("12.5.1") have code for."""
     rows = table("cuda_architectures")["toolkits"]
     row = next((row for row in rows if numbers(row["cuda"]) == numbers(cuda)[:2]), None)
-    return Library(row["cuda"], row["min_capability"], row["max_capability"], row["source"]) if row else None
+    return _library(row["cuda"], row) if row else None
 
 
 def cudnns() -> tuple[Library, ...]:
     """Return which cards each range of cuDNN versions has code for, the oldest first."""
-    return tuple(
-        Library(row["from"], row["min_capability"], row["max_capability"], row["source"])
-        for row in table("cudnn")["versions"]
-    )
+    return tuple(_library(row["from"], row) for row in table("cudnn")["versions"])
 
 
 def cudnn(version: str) -> Library | None:
@@ -103,6 +102,24 @@ def cudnn(version: str) -> Library | None:
     if numbers(version) >= numbers(table("cudnn")["versions"][-1]["before"]):
         return None
     return next((row for row in reversed(cudnns()) if numbers(row.version) <= numbers(version)), None)
+
+
+def _library(version: str, row: dict[str, Any]) -> Library:
+    return Library(version, row["min_capability"], row["max_capability"], row["ptx"], row["source"])
+
+
+def beyond(compute_capability: str, library: Library) -> bool:
+    """Return whether a library has no code for a card because the card is newer.
+
+    What it has for 8.6 runs on every later 8.x. Source: CUDA C++ Programming Guide, binary compatibility.
+    """
+    return numbers(compute_capability)[0] > numbers(library.max_capability)[0]
+
+
+def arm_source(product: str) -> str | None:
+    """Return where it is written that machines with an ARM processor alone have a product ("GH200 144G HBM3e"); None: not so."""
+    words = re.split(r"[^A-Za-z0-9]", product)
+    return next((row["source"] for row in table("arm")["products"] if row["product"] in words), None)
 
 
 def forward_compatible(product: str) -> bool | None:
@@ -145,10 +162,19 @@ def builds(os: WheelOs = "linux") -> tuple[Build, ...]:
     return tuple(sorted(rows, key=lambda row: all_numbers(row.tensorflow), reverse=True))
 
 
-def build(tensorflow: str) -> Build | None:
-    """Return a release's wheels for Linux, of 2.19 those of its newest patch; None for one that is not in the table."""
-    wanted = numbers(tensorflow)
-    return next((row for row in builds() if wanted and numbers(row.tensorflow)[: len(wanted)] == wanted), None)
+def release(text: str, os: WheelOs = "linux") -> str | None:
+    """Return the release of the table that a text names: itself ("2.19.1"), or of a minor version ("2.19") its newest patch;
+    None for any other text.
+    """
+    minor = text.count(".") == 1
+    known = (row.tensorflow for row in builds(os))
+    return next((each for each in known if each == text or (minor and each.startswith(f"{text}."))), None)
+
+
+def build(tensorflow: str, os: WheelOs = "linux") -> Build | None:
+    """Return the wheels for a system of the release that a text names, as `release` says; None where it names none."""
+    named = release(tensorflow, os)
+    return next((row for row in builds(os) if row.tensorflow == named), None)
 
 
 def tensorflow_build(tensorflow: str) -> tuple[str, ...] | None:
