@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -60,7 +61,7 @@ ADVISORY = {
     ids=lambda each: each.name,
 )
 def test_a_bill_is_valid_and_has_every_package(each: Variant) -> None:
-    made = bill.bill(each, HERE, DPKG, IMAGE_ID)
+    made = bill.bill(each, HERE, "debian", DPKG, IMAGE_ID)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(made)) is None
     assert made["metadata"]["component"]["bom-ref"] == IMAGE_ID
     assert f"{made['metadata']['component']['name']}:{made['metadata']['component']['version']}" == each.tag
@@ -77,6 +78,11 @@ def test_a_bill_is_valid_and_has_every_package(each: Variant) -> None:
     assert len(by_purl) == 2
     (image,) = [row for row in made["dependencies"] if row["ref"] == IMAGE_ID]
     assert len(image["dependsOn"]) == len(made["components"])
+
+
+def test_a_package_is_of_the_images_own_distribution() -> None:
+    made = bill.bill(variants.variant("cpu"), HERE, "ubuntu", ["libc6 2.39-0ubuntu8"], IMAGE_ID)
+    assert [row["purl"] for row in made["components"] if "deb" in row["purl"]] == ["pkg:deb/ubuntu/libc6@2.39-0ubuntu8"]
 
 
 # --- the scan --------------------------------------------------------------------------------------------------------
@@ -204,3 +210,11 @@ def test_a_build_shows_where_its_bill_is_and_what_the_scan_found() -> None:
     assert "one 1.0  PYSEC-1  no fix yet" in shown
     assert "8 packages unknown to the database: own-0, own-1, own-2, own-3, own-4 and 3 more" in shown
     assert document("build", record)["scan"] == scan
+
+
+def test_a_line_of_a_build_is_shown_as_it_is() -> None:
+    console = Console(width=120, force_terminal=True, file=io.StringIO())
+    with view.building(console) as on_line:
+        on_line("#8 0.1 kit:x:1000:1000::/home/kit [bold]")
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "kit:x:1000:1000::/home/kit [bold]" in shown

@@ -34,6 +34,8 @@ def test_nothing_changed_builds_the_same_image(cpu_image: variants.Variant) -> N
     assert first[1]["image_id"] == again[1]["image_id"]
     assert again[1]["cached"]
     assert again[1]["tag"] == cpu_image.tag
+    packages = json.loads(Path(again[1]["bill"]).read_text(encoding="utf-8"))["components"]
+    assert any(row["purl"].startswith("pkg:deb/debian/libc6@2.36") for row in packages)
 
 
 def test_gpu_variant_is_proven_by_counted_gpus(gpu_image: variants.Variant, engine: Docker) -> None:

@@ -10,16 +10,20 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from toolkit import doctor
 from toolkit.engine.docker import Docker
 from toolkit.images import build, variants
+from toolkit.images.sources import Options
 from toolkit.model import BuildRecord
 
 pytestmark = [pytest.mark.engine, pytest.mark.image]
@@ -61,10 +65,10 @@ def names(repository: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
-def built(engine: Docker, folder: Path, steps: str, base: str = BASE) -> BuildRecord:
+def built(engine: Docker, folder: Path, steps: str, base: str = BASE, options: Options | None = None) -> BuildRecord:
     (folder / "Dockerfile").write_text(f"ARG BASE\nFROM ${{BASE}} AS image\n{steps}\n")
     each = replace(variants.variant("cpu"), folder=folder, repository="kit/test-failing", base=base)
-    return build.build(engine, each, doctor.this_machine(), lambda _: None)
+    return build.build(engine, each, doctor.this_machine(), lambda _: None, options)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +112,71 @@ def test_a_base_that_cannot_be_had_gives_its_finding(engine: Docker, folder: Pat
     record = built(engine, folder, "RUN true", base)
     assert [found.id for found in record.findings] == ["network-unreachable"]
     assert any("--bootstrap-base" in str(step) or "--wheelhouse" in str(step) for step in record.findings[0].fix)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Give what is asked of any server by HTTP from here on; nothing is there."""
+    addresses: list[str] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            return None
+
+        def do_GET(self) -> None:
+            addresses.append(self.path)
+            self.send_error(404)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+    for name in ("no_proxy", "NO_PROXY", "DEBIAN_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+    yield addresses
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def keyring(base: str) -> Path:
+    """Return the file of a distribution's keys, without which its packages cannot be checked: Debian has no Ubuntu's."""
+    return Path(f"/usr/share/keyrings/{base.partition(':')[0]}-archive-keyring.gpg")
+
+
+UBUNTU = (
+    ("ubuntu:24.04", "http://mirror.lab/ubuntu", {"mirror.lab"}),
+    ("ubuntu:24.04", None, {"archive.ubuntu.com"}),
+)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a base")
+@pytest.mark.parametrize(
+    ("base", "mirror", "hosts"),
+    [
+        ("debian:no-such-slim", "http://mirror.lab/debian", {"mirror.lab"}),
+        ("debian:no-such-slim", "http://mirror.lab/apt", {"mirror.lab"}),
+        ("debian:no-such-slim", "http://mirror.lab", {"mirror.lab"}),
+        ("debian:no-such-slim", None, {"deb.debian.org"}),
+        *(UBUNTU if keyring("ubuntu").exists() else ()),
+    ],
+)
+def test_a_base_whose_mirror_fails_leaves_no_image_and_asks_no_other(
+    engine: Docker, folder: Path, asked: list[str], base: str, mirror: str | None, hosts: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if engine.image(base) or not keyring(base).exists():
+        pytest.skip(f"{base} is here already, or {keyring(base)} is not")
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    record = built(engine, folder, "RUN true", base, Options(bootstrap_base=True, debian_mirror=mirror))
+    assert [found.id for found in record.findings] == ["apt-mirror-broken"], record.findings
+    assert engine.image(base) is None
+    assert list(scratch.iterdir()) == []
+    assert {urlsplit(address).hostname for address in asked} == hosts
+    security = [address for address in asked if "/debian-security/" in address]
+    assert bool(security) == (base.startswith("debian") and mirror in (None, "http://mirror.lab/debian"))
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)

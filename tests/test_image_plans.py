@@ -6,19 +6,21 @@ import dataclasses
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from toolkit.compat import tables
 from toolkit.engine.docker import build_command
 from toolkit.engine.downloads import network
-from toolkit.facts import Facts, platform
+from toolkit.facts import Facts, collect, platform
 from toolkit.facts.driver import Nvml, NvmlGpu, nvml
 from toolkit.facts.engine import Engine, state
-from toolkit.host import Host
+from toolkit.host import Host, capture
 from toolkit.images import locks, variants
-from toolkit.images.choice import choose
+from toolkit.images.choice import choose, fitting
 from toolkit.images.plan import Sources, inputs_digest, locked_versions, plan
+from toolkit.images.sources import Options, checked
 from toolkit.model import NotAsked, UsageError
 
 ROWS = variants.variants()
@@ -47,8 +49,6 @@ def test_every_row_stands_on_a_base_whose_python_it_supports(row: variants.Varia
     assert known
     assert known.tensorflow == row.tensorflow, "the newest patch of its minor version"
     assert python in known.python
-    with pytest.raises(UsageError, match=r"Python 3\.10" if "3.10" not in known.python else "there is no"):
-        variants.on_base(row, "ubuntu:22.04") if "3.10" not in known.python else variants.variant("gpu", "9.9")
 
 
 @pytest.mark.parametrize(
@@ -66,17 +66,80 @@ def test_tags(arguments: tuple[str, ...], tag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("tpu",), ("gpu", "2.9"), ("gpu", "two"), ("gpu", "2.19", "newest"), ("cpu", None, "tested", "x")]
+    ("arguments", "words"),
+    [
+        (("tpu",), "no variant 'tpu'; choose from gpu and cpu"),
+        (("gpu", "2.9"), f"no gpu image of TensorFlow 2.9; choose from the gpu images of TensorFlow {NEWEST}, "),
+        (("gpu", "two"), "no gpu image of TensorFlow two; choose from"),
+        (("gpu", "2.21.0rc1"), "no gpu image of TensorFlow 2.21.0rc1; choose from"),
+        (("gpu", "2"), "no gpu image of TensorFlow 2; choose from"),
+        (("gpu", ""), "no gpu image of TensorFlow (nothing); choose from"),
+        (
+            ("gpu", "2.19", "newest"),
+            f"no gpu image of TensorFlow 2.19 with the newest CUDA libraries; "
+            f"choose from the gpu images of TensorFlow {NEWEST}, 2.20.0",
+        ),
+        (
+            ("cpu", None, "newest"),
+            f"no cpu image with the newest CUDA libraries; choose from the gpu images of TensorFlow {NEWEST}, 2.20.0",
+        ),
+        (("cpu", None, "tested", "x"), "no extra 'x'; choose from script, notebook"),
+        (("cpu", None, "tested", ""), "no extra ''; choose from script, notebook"),
+    ],
 )
-def test_what_is_not_there_is_refused_with_what_is(arguments: tuple[str, ...]) -> None:
-    with pytest.raises(UsageError, match="choose from"):
+def test_what_is_not_there_is_refused_with_what_is(arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
         variants.variant(*arguments)
 
 
-def test_a_base_is_part_of_the_tag_and_a_python_without_wheels_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("tensorflow", "base", "words"),
+    [
+        ("2.15", "debian:trixie-slim", "has Python 3.13, and the packages of TensorFlow 2.15.1 are locked for Python 3.11"),
+        ("2.15", "lab/old:1", "has Python 3.10, and the packages of TensorFlow 2.15.1 are locked for Python 3.11"),
+        ("2.21", "", "--base: give an image's name"),
+    ],
+)  # fmt: skip
+def test_a_base_that_no_lock_works_on_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tensorflow: str, base: str, words: str
+) -> None:
+    rows = [*variants.spec()["base"], {"name": "lab/old:1", "python": "3.10"}]
+    monkeypatch.setitem(variants.spec(), "base", rows)
+    with pytest.raises(UsageError, match=re.escape(words)):
+        variants.on_base(variants.variant("cpu", tensorflow), base)
+
+
+def test_every_base_of_the_table_takes_the_newest() -> None:
+    for row in variants.spec()["base"]:
+        assert row["python"] in variants.pythons(ROWS[0]), row["name"]
+
+
+def test_a_base_is_part_of_the_tag() -> None:
     assert variants.on_base(variants.variant("cpu"), "registry.lab:5000/ubuntu:24.04").tag.endswith("-cpu-ubuntu24.04")
-    with pytest.raises(UsageError, match=r"Python 3\.13"):
-        variants.on_base(variants.variant("cpu", "2.15"), "debian:trixie-slim")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ca": Path("/tmp")}, "--ca-bundle /tmp: give a file"),
+        ({"ca": Path("/etc/passwd")}, "--ca-bundle /etc/passwd: give a file"),
+        ({"ca": Path("/no/such")}, "--ca-bundle /no/such: give a file"),
+        ({"wheelhouse": Path("/etc/passwd")}, "--wheelhouse /etc/passwd: give a folder"),
+        ({"wheelhouse": Path("/no/such")}, "--wheelhouse /no/such: give a folder"),
+        ({"debian_mirror": ""}, "--debian-mirror : give a URL"),
+        ({"debian_mirror": "deb.debian.org"}, "--debian-mirror deb.debian.org: give a URL"),
+    ],
+)
+def test_what_a_build_cannot_take_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
+        checked(Options(**options))
+
+
+def test_what_a_build_can_take_is_taken(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text("# of the lab\n-----BEGIN CERTIFICATE-----\n")
+    options = Options(ca, tmp_path, debian_mirror="file:///srv/debian")
+    assert checked(options) is options
 
 
 # --- locks -----------------------------------------------------------------------------------------------------------
@@ -236,17 +299,48 @@ def machine(driver: str, *cards: tuple[str, str]) -> Facts:
     ],
 )
 def test_a_machine_gets_the_newest_that_runs_natively_on_all_of_its_cards(facts: Facts, tag: str) -> None:
-    assert choose(facts).tag == f"kit/tensorflow:{tag}"
+    assert fitting(facts) == (choose(facts, "gpu" if facts(nvml).gpus else "cpu"), None)
+    assert fitting(facts)[0].tag == f"kit/tensorflow:{tag}"
 
 
 def test_what_cannot_work_is_refused_with_the_reason_unless_forced() -> None:
     old = machine("470.82.01", ("NVIDIA GeForce RTX 3090", "8.6"))
-    with pytest.raises(UsageError, match=r"525\.60\.13"):
-        choose(old)
-    with pytest.raises(UsageError, match=r"--tf 2\.19 cannot work here: .*525\.60\.13.*--force"):
-        choose(old, "gpu", "2.19")
-    assert choose(old, "gpu", "2.19", force=True).tag == "kit/tensorflow:2.19.1-gpu"
-    assert choose(old, "cpu").hardware == "cpu"
+    for libraries in (None, "newest"):
+        with pytest.raises(UsageError, match=r"cannot be used: no TensorFlow that kit builds .*525\.60\.13"):
+            fitting(old, "gpu" if libraries is None else None, None, libraries)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"--tf 2\.19 cannot work here: .*525\.60\.13.*--variant cpu, or --force"):
+        fitting(old, None, "2.19")
+    assert fitting(old, None, "2.19", force=True)[0].tag == "kit/tensorflow:2.19.1-gpu"
+    assert fitting(old, force=True)[0].tag == f"kit/tensorflow:{NEWEST}-gpu"
+    assert fitting(old, "cpu") == (variants.variant("cpu"), None)
+    maxwell = machine("535.104.05", ("NVIDIA GeForce GTX 970", "5.2"))
+    with pytest.raises(UsageError, match=r"take --tf 2\.16\.2, or --force"):
+        choose(maxwell, "gpu", "2.21")
+    with pytest.raises(UsageError, match=r"no gpu image of TensorFlow \(nothing\)"):
+        fitting(old, tensorflow="", force=True)
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("arm-server", "is built without CUDA"),
+        ("jetson-orin-nano", "is built without CUDA"),
+        ("driver-too-old-for-cuda", "470.256.02 is older than 525.60.13"),
+        ("forward-compatibility-works", "470.256.02 is older than 525.60.13"),
+        ("wsl2-driver-too-old", "516.94 is older than 527.41"),
+        ("cdi-off", "the container engine has no way to hand them over"),
+        ("cdi-healthy", None),
+        ("no-gpu-physical", None),
+    ],
+)
+def test_a_machine_whose_gpus_cannot_be_used_gets_the_cpu_image_and_the_reason(host: str, why: str | None) -> None:
+    facts = collect(capture.replay(Path(__file__).parent / f"hosts/{host}.json"))
+    each, note = fitting(facts)
+    assert (note is None) == (why is None), note
+    if why:
+        assert each == variants.variant("cpu")
+        assert why in str(note)
+        assert "kit doctor" in str(note)
 
 
 def test_without_gpus_an_image_is_for_another_machine() -> None:

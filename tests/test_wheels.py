@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import platform
 import re
 import threading
@@ -15,7 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from toolkit.cli import app
 from toolkit.images import debs, variants, wheels
 from toolkit.images.variants import Variant
 from toolkit.images.wheels import Target
@@ -303,10 +306,41 @@ def test_the_locks_of_every_variant_are_read(each: Variant) -> None:
     assert all(pin.sha256 for pin in pins.values())
 
 
-@pytest.mark.parametrize(("python", "machine"), [("3", "x86_64"), ("3.11", "sparc"), ("3.11", "aarch64")])
-def test_what_there_are_no_wheels_for_is_wrong_usage(python: str, machine: str) -> None:
-    with pytest.raises(UsageError):
-        wheels.target(variants.variant("gpu"), python, machine)
+@pytest.mark.parametrize(
+    ("tensorflow", "python", "machine", "words"),
+    [
+        ("2.21", "3", "x86_64", "--python 3: "),
+        ("2.21", "", "x86_64", "--python : "),
+        ("2.21", "3.10", "x86_64", "--python 3.10: the packages of TensorFlow 2.21.0 are locked for Python 3.11, "),
+        ("2.21", "3.14", "x86_64", "--python 3.14: the packages of TensorFlow 2.21.0 are locked for Python 3.11, "),
+        ("2.15", "3.12", "x86_64", "--python 3.12: the packages of TensorFlow 2.15.1 are locked for Python 3.11 alone"),
+        ("2.21", "3.11", "sparc", "--machine sparc: "),
+        ("2.21", "3.11", "", "--machine : "),
+        ("2.21", "3.11", "aarch64", "--machine aarch64: "),
+    ],
+)
+def test_what_there_are_no_wheels_for_is_wrong_usage(tensorflow: str, python: str, machine: str, words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
+        wheels.target(variants.variant("gpu", tensorflow), python, machine)
+
+
+@pytest.mark.parametrize("each", variants.variants(), ids=lambda each: each.core)
+def test_every_python_that_is_taken_has_tensorflow_in_the_lock(each: Variant) -> None:
+    for python in variants.pythons(each):
+        pins = wheels.pins(each.locks, wheels.target(each, python, "x86_64"))
+        assert pins["tensorflow" if each.hardware == "gpu" else "tensorflow-cpu"].version == each.tensorflow
+
+
+def test_wheels_without_their_debian_packages_are_not_all(
+    index: Index, locked: Locked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each, folder = locked(index.files), tmp_path / "wheels"
+    monkeypatch.setattr(variants, "variant", lambda *_: each)
+    other = "aarch64" if platform.machine() == "x86_64" else "x86_64"
+    done = CliRunner().invoke(app, ["image", "fetch-wheels", str(folder), "--machine", other, "--json"])
+    told = json.loads(done.stdout)
+    assert (done.exit_code, sorted(told["wheels"])) == (1, sorted(index.files))
+    assert "only a machine of its kind" in told["lacks"]
 
 
 def test_only_the_images_own_base_tells_which_debian_packages_it_lacks(tmp_path: Path) -> None:

@@ -152,8 +152,8 @@ def fetch_wheels(
         from toolkit.show.images import building
 
         each = named_variant(variant, tensorflow, one_of("--flavour", flavour, "tested", "newest"), extra)
-        each = on_base(each, base) if base else each
-        on = wheels.target(each, python, machine or platform.machine())
+        each = each if base is None else on_base(each, base)
+        on = wheels.target(each, python, platform.machine() if machine is None else machine)
         with view.moving(terminal.console(stderr=True)) as on_progress:
             record = wheels.fetch(each, folder, on, on_progress)
         try:
@@ -162,6 +162,7 @@ def fetch_wheels(
         except KitError as error:  # the wheels are there all the same
             record = replace(record, debs=debs.there(each, folder, on), lacks=str(error))
         show(json, lambda: document("image-wheels", record), lambda: view.wheels(record))
+        raise typer.Exit(PROBLEM if record.lacks else HEALTHY)
 
 
 def _ask(yes: bool) -> Ask:

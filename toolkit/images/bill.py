@@ -18,10 +18,11 @@ from toolkit.model import KitError
 AUDITOR = "pip-audit==2.10.1"
 
 
-def bill(each: Variant, on: wheels.Target, debian: list[str], image_id: str) -> dict[str, Any]:
+def bill(each: Variant, on: wheels.Target, distribution: str, debian: list[str], image_id: str) -> dict[str, Any]:
     """Return the bill of materials of an image as CycloneDX JSON: its locked Python packages and its Debian ones.
 
-    The target decides the lock's markers, and `debian` is what the image's dpkg says.
+    The target decides the lock's markers, `distribution` is the ID of the image's /etc/os-release ("ubuntu"), and `debian`
+    what its dpkg says.
     Sample of its lines: 'libc6 2.36-9+deb12u10'. Source: https://cyclonedx.org/docs/1.6/json/
     """
     from cyclonedx.model import HashAlgorithm, HashType
@@ -45,7 +46,7 @@ def bill(each: Variant, on: wheels.Target, debian: list[str], image_id: str) -> 
             )
         )
     for name, version in (line.split() for line in debian if len(line.split()) == 2):
-        purl = PackageURL("deb", "debian", name, version)
+        purl = PackageURL("deb", distribution, name, version)
         made.components.add(Component(name=name, version=version, type=ComponentType.LIBRARY, purl=purl))
     made.register_dependency(made.metadata.component, made.components)
     found: dict[str, Any] = json.loads(JsonV1Dot6(made).output_as_string())

@@ -23,6 +23,8 @@ from toolkit.images.verify import verify
 from toolkit.model import BuildRecord, Finding
 
 SMALL = Limits(memory_bytes=256 << 20)
+# The distribution by its id, then its packages. Source: os-release(5)
+PACKAGES = """. /etc/os-release && echo "$ID" && dpkg-query --show --showformat '${Package} ${Version}\\n'"""
 
 
 def current(engine: Docker, each: Variant) -> bool:
@@ -42,8 +44,8 @@ def build(
 ) -> BuildRecord:
     """Build a variant, verify it, and tag it if it is good; what failed is in the record's findings.
 
-    `scan` adds what is known of its packages' vulnerabilities. Raises KitError where kit cannot do its work (no BuildKit,
-    no base image to be had), UsageError where a wheelhouse lacks wheels.
+    `scan` adds what is known of the vulnerabilities of a good one's packages. Raises KitError where kit cannot do its
+    work (no BuildKit, no base image to be had), UsageError where a wheelhouse lacks wheels.
     """
     began = time.perf_counter()
     log = paths.make(paths.state() / "builds") / f"{time.strftime('%Y%m%d-%H%M%S')}-{each.core}-{os.getpid()}.log"
@@ -61,7 +63,7 @@ def build(
         except BuildFailedError as error:
             keep(f"ERROR: {error}")
             record = _failed_build(each, log)
-    known = bill.scan(each, _target(each, record.versions)) if scan else None
+    known = bill.scan(each, _target(each, record.versions)) if scan and record.tag else None
     cached = record.cached and not options.no_cache
     return replace(record, cached=cached, seconds=time.perf_counter() - began, scan=known)
 
@@ -117,12 +119,11 @@ def _bill(engine: Docker, each: Variant, image_id: str, versions: dict[str, str 
     """Return the file of an image's bill of materials, beside its record."""
     file = records.image_record(image_id).with_suffix(".cdx.json")
     if not file.exists():
-        debian: list[str] = []
-        order = RunPlan(
-            ("dpkg-query", "--show", "--showformat", "${Package} ${Version}\n"), {}, image=image_id, limits=SMALL
-        )
-        engine.run(order, lambda _, line: debian.append(line))
-        records.write_json(file, bill.bill(each, _target(each, versions), debian, image_id))
+        told: list[str] = []
+        order = RunPlan(("sh", "-c", PACKAGES), {}, image=image_id, limits=SMALL)
+        engine.run(order, lambda stream, line: told.append(line) if stream == "stdout" else None)
+        distribution, *debian = told
+        records.write_json(file, bill.bill(each, _target(each, versions), distribution, debian, image_id))
     return file
 
 

@@ -59,9 +59,11 @@ def failure(each: Variant, log: Path) -> Finding:
     for known in explain.shown(deciding):
         return explain.finding(known, str(log), KIT.get(known.signature.name, ()))
     last = [line for line in deciding if line.text.strip() and not ENDED.match(line.text)]
+    of_steps = any(line.step is not None for line in deciding)
+    what = f"A step of {each.folder.name}/Dockerfile failed" if of_steps else "The build failed"
     return finding(
         "build-failed",
-        f"A step of {each.folder.name}/Dockerfile failed, for a reason that kit does not know.",
+        f"{what}, for a reason that kit does not know.",
         [Sentence(f"Read the whole log: {log}")],
         [Evidence(f"{log}:{line.number}", line.text) for line in last[-LAST:]],
     )

@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from toolkit.compat import tables
 from toolkit.engine.downloads import uv_command, uv_environment
-from toolkit.images.variants import Extra, Variant, extras, spec, variants
+from toolkit.images.variants import OLDEST_PYTHON, Extra, Variant, extras, spec, variants
 from toolkit.model import KitError, LockChange, LockRecord
 
 CUDA_LIBRARY = re.compile(r"^nvidia-.*\n(?: .*\n)*", re.MULTILINE)  # a package of a lock, with its hashes
@@ -31,7 +31,6 @@ dependencies = {}
 [tool.uv]
 environments = {}
 """
-OLDEST_PYTHON = "3.11"  # kit's own oldest, and the oldest of the bases
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,16 +38,24 @@ class Options:
         return {"DEBIAN_MIRROR": self.debian_mirror} if self.debian_mirror else {}
 
 
+def checked(options: Options) -> Options:
+    """Return options as they are. Raises UsageError where one names what a build cannot take."""
+    if options.ca is not None and not (options.ca.is_file() and b"-----BEGIN " in options.ca.read_bytes()):
+        raise UsageError(f"--ca-bundle {options.ca}: give a file of CA certificates in PEM's form")
+    if options.wheelhouse is not None and not options.wheelhouse.is_dir():
+        raise UsageError(f"--wheelhouse {options.wheelhouse}: give a folder that kit image fetch-wheels filled")
+    if options.debian_mirror is not None and not re.fullmatch(r"\w+://\S+", options.debian_mirror):
+        raise UsageError(f"--debian-mirror {options.debian_mirror}: give a URL, as http://deb.debian.org/debian")
+    return options
+
+
 def sources(engine: Docker, each: Variant, options: Options) -> Sources:
-    """Return what a build takes from this machine. Raises UsageError where a folder or file that was named is not there."""
+    """Return what a build takes from this machine. Raises UsageError where a wheelhouse lacks wheels."""
     base = engine.image(each.base) or {}
     digest = next(iter(base.get("RepoDigests") or ()), "")
     nothing = paths.make(paths.cache() / "nothing")
     folder = options.wheelhouse or nothing
     debs = wheels.debs(folder, each.base, platform.machine())
-    for path in (options.wheelhouse, options.ca):
-        if path and not path.exists():
-            raise UsageError(f"there is no {path}")
     if options.wheelhouse:
         _complete(each, options.wheelhouse)
     environment = {**os.environ, **options.mirror}
@@ -79,16 +89,24 @@ def ensure_base(engine: Docker, each: Variant, on_line: Callable[[str], None], o
     if engine.image(each.base) is not None:
         return
     command = ["bash", str(paths.engine_scripts() / "base.sh"), each.base]
-    done = subprocess.run(
+    with subprocess.Popen(
         [*command, *(["--bootstrap"] if options.bootstrap_base else [])],
-        capture_output=True,
-        text=True,
-        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         env={**engine.environment, **options.mirror, "SOURCE_DATE_EPOCH": str(spec()["epoch"])},
-    )
-    for line in done.stderr.splitlines():
-        on_line(line)
-    if done.returncode != 0:
+        text=True,
+        errors="replace",
+        start_new_session=True,  # Ctrl-C comes to kit, which stops all of it
+    ) as process:
+        assert process.stderr is not None
+        try:
+            for line in process.stderr:
+                on_line(line.rstrip("\n"))
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+    if process.returncode != 0:
         raise BuildFailedError(f"the base image {each.base} cannot be had")
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolkit import paths
+from toolkit.compat import tables
 from toolkit.model import UsageError
 from toolkit.versions import numbers
 
 Hardware = Literal["gpu", "cpu"]
 Flavour = Literal["tested", "newest"]
+OLDEST_PYTHON = "3.11"  # of the locks: kit's own oldest, and the oldest of the bases
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +102,21 @@ def variant(hardware: str, tensorflow: str | None = None, flavour: str = "tested
 
     Raises UsageError with what there is.
     """
-    rows = [row for row in variants() if row.hardware == hardware and row.flavour == flavour]
-    if not rows:
+    if hardware not in ("gpu", "cpu"):
         raise UsageError(f"there is no variant {hardware!r}; choose from gpu and cpu")
-    wanted = numbers(tensorflow) if tensorflow else ()
-    found = next((row for row in rows if numbers(row.tensorflow)[: len(wanted)] == wanted), None)
-    if found is None or (tensorflow and not wanted):
-        known = ", ".join(row.tensorflow for row in rows)
-        raise UsageError(f"there is no {hardware} image of TensorFlow {tensorflow}; choose from {known}")
-    return with_extra(found, extra) if extra else found
+    rows = [row for row in variants() if row.flavour == flavour]
+    fitting = [row for row in rows if row.hardware == hardware]
+    wanted = None if tensorflow is None else tables.release(tensorflow)
+    found = next((row for row in fitting if tensorflow is None or row.tensorflow == wanted), None)
+    if found is None:
+        named = "" if tensorflow is None else f" of TensorFlow {tensorflow or '(nothing)'}"
+        named += "" if flavour == "tested" else f" with the {flavour} CUDA libraries"
+        there = fitting or rows
+        known = ", ".join(row.tensorflow for row in there)
+        raise UsageError(
+            f"there is no {hardware} image{named}; choose from the {there[0].hardware} images of TensorFlow {known}"
+        )
+    return found if extra is None else with_extra(found, extra)
 
 
 def with_extra(each: Variant, name: str) -> Variant:
@@ -116,7 +124,7 @@ def with_extra(each: Variant, name: str) -> Variant:
     there = extras()
     chain: list[Extra] = []
     below: str | None = name
-    while below:
+    while below is not None:
         if below not in there:
             raise UsageError(f"there is no extra {below!r}; choose from {', '.join(there)}")
         chain.insert(0, there[below])
@@ -130,19 +138,27 @@ def unslimmed(each: Variant) -> Variant:
 
 
 def on_base(each: Variant, base: str) -> Variant:
-    """Return a variant on another base image. Raises UsageError where the base's Python has no wheel of its TensorFlow."""
+    """Return a variant on another base image. Raises UsageError where the base's Python is known, and not the locks'."""
+    if not base:
+        raise UsageError("--base: give an image's name, as ubuntu:24.04")
     if base == each.base:
         return each
     known = {row["name"]: row["python"] for row in spec()["base"]}
-    from toolkit.compat import tables
-
-    build = tables.build(each.tensorflow)
-    if build and base in known and known[base] not in build.python:
-        raise UsageError(
-            f"--base {base} has Python {known[base]}, and TensorFlow {each.tensorflow} has wheels for "
-            f"{', '.join(build.python)} alone"
-        )
+    if base in known and known[base] not in pythons(each):
+        raise UsageError(f"--base {base} has Python {known[base]}, and {locked_for(each)}")
     return replace(each, base=base, own_base=True)
+
+
+def pythons(each: Variant) -> tuple[str, ...]:
+    """Return the Pythons that a variant's locks are for: those of its TensorFlow's wheels, from the locks' oldest on."""
+    build = tables.build(each.tensorflow)
+    assert build is not None, f"no row of tensorflow.json for {each.tensorflow}"
+    return tuple(python for python in build.python if numbers(python) >= numbers(OLDEST_PYTHON))
+
+
+def locked_for(each: Variant) -> str:
+    """Return which Pythons a variant's locks are for, in words."""
+    return f"the packages of TensorFlow {each.tensorflow} are locked for Python {', '.join(pythons(each))} alone"
 
 
 def _tag_part(base: str) -> str:

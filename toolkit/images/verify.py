@@ -18,7 +18,7 @@ from toolkit.images import proof
 from toolkit.images.machine import all_gpus, host_gpus
 from toolkit.images.started import PROBE_SECONDS, Told, probe, started
 from toolkit.images.variants import Hardware, Variant
-from toolkit.model import Answer, Finding, KitError, NotAsked, Value, VerifyRecord
+from toolkit.model import Answer, Finding, KitError, NotAsked, UsageError, Value, VerifyRecord
 
 SIMULATED_GPUS = 2
 TRAINING_SECONDS = 600  # for a card newer than its code TensorFlow's kernels are compiled first, which takes minutes
@@ -38,11 +38,11 @@ def verify(engine: Docker, image_id: str, each: Variant, facts: Facts) -> Proof:
 def examine(engine: Docker, reference: str, facts: Facts) -> VerifyRecord:
     """Return the proof of any image that the engine has, and keep it beside the image.
 
-    Raises KitError where the engine does not have it.
+    Raises UsageError where the engine does not have it.
     """
     image = engine.image(reference)
     if image is None:
-        raise KitError(
+        raise UsageError(
             f"there is no image {reference!r} in the engine; fetch it (docker pull), or build kit's (kit build)"
         )
     variant = (image["Config"].get("Labels") or {}).get(f"{LABEL}.variant", "").partition("-")[0]

@@ -26,12 +26,12 @@ from packaging.version import Version
 from toolkit import paths
 from toolkit.engine.downloads import INDEXES, ca_bundle, network, uv_command, uv_environment
 from toolkit.images.locks import Pin, read
-from toolkit.images.variants import Variant, spec
+from toolkit.images.variants import Variant, locked_for, pythons, spec
 from toolkit.model import KitError, UsageError, WheelsRecord
 
-# The oldest glibc of image.toml's bases, Ubuntu 22.04's: https://packages.ubuntu.com/jammy/libc6. What the locks hold
+# The oldest glibc of image.toml's bases, Debian 12's: https://packages.debian.org/bookworm/libc6. What the locks hold
 # comes in the same wheels for any later one.
-GLIBC = (2, 35)
+GLIBC = (2, 36)
 OLDEST_GLIBC = {"x86_64": 5, "aarch64": 17}  # the minor that a machine's wheels start at, with the older names of some:
 OLD_NAMES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}  # https://peps.python.org/pep-0600/
 PIECE_BYTES = 1 << 16  # at most so much is lost where a connection breaks
@@ -97,14 +97,16 @@ class Wheel:
 def target(each: Variant, python: str | None, machine: str) -> Target:
     """Return what a variant's wheels are for: its base's Python where none is named. UsageError where kit has no wheels for it."""
     bases = {row["name"]: row["python"] for row in spec()["base"]}
-    python = python or bases.get(each.base)
+    named = python is not None
+    python = python if named else bases.get(each.base)
     if python is None:
         raise UsageError(
             f"kit does not know which Python {each.base} has: give it with --python, or in a [[base]] row of "
             "images/tensorflow/image.toml"
         )
-    if not re.fullmatch(r"3\.\d+", python):
-        raise UsageError(f"--python {python}: give a version such as 3.11")
+    if python not in pythons(each):
+        whose = f"--python {python}" if named else f"{each.base} has Python {python}"
+        raise UsageError(f"{whose}: {locked_for(each)}")
     machines = ("x86_64",) if each.hardware == "gpu" else tuple(OLDEST_GLIBC)
     if machine not in machines:
         raise UsageError(f"--machine {machine}: the {each.hardware} images are for {' and '.join(machines)}")

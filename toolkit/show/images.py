@@ -23,12 +23,16 @@ def building(output: Console) -> Iterator[Callable[[str], None]]:
     if not output.is_terminal:
         yield lambda line: step(output, line)
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    # As it is: a user's entry, kit:x:1000, is neither Rich's markup nor its emoji.
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=output, transient=True) as progress:
         task = progress.add_task("building")
-        yield (
-            lambda line: progress.update(task, description=escape(line[: output.width - 16])) if line.strip() else None
-        )
+        yield lambda line: progress.update(task, description=line[: output.width - 16]) if line.strip() else None
+
+
+def noted(note: str) -> str:
+    """Return what is said of a build before it begins."""
+    return f"[yellow]note[/]  {escape(note)}"
 
 
 def locked(record: LockRecord) -> RenderableType:

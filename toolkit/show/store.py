@@ -119,9 +119,10 @@ def loaded(record: ArchiveRecord) -> RenderableType:
 
 def wheels(record: WheelsRecord) -> RenderableType:
     """Return what is in a folder of wheels, and whether a build from it needs a mirror."""
+    mark = "[bold yellow]![/]" if record.lacks else "[bold green]✓[/]"
     came = f"{len(record.fetched)} fetched in {record.seconds:.1f} s" if record.fetched else "all were there"
     return Group(
-        f"[bold green]✓[/] [bold]{escape(record.folder)}[/]  {len(record.wheels)} wheels, {_size(record.size_bytes)}, {came}",
+        f"{mark} [bold]{escape(record.folder)}[/]  {len(record.wheels)} wheels, {_size(record.size_bytes)}, {came}",
         f"  for {escape(record.variant)}, Python {record.python}; each is what was locked",
         f"  {len(record.debs)} Debian packages in debs: a build needs no network, with its base image in the engine"
         if record.debs

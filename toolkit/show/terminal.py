@@ -51,7 +51,7 @@ def step(output: Console, line: str) -> None:
     """Print a line of progress that names a step, on one line. Sample: '#8 [image 2/3] RUN ldconfig'."""
     line = re.sub(r"^#\d+ (?=\[\S+ \d+/\d+\])", "", line)
     if line.strip() and not line.startswith("#"):
-        output.print(escape(line[: output.width]), style="dim", no_wrap=True)
+        output.print(escape(line[: output.width]), style="dim", no_wrap=True, emoji=False)
 
 
 def versions(versions: dict[str, str | None]) -> str:
