@@ -28,7 +28,9 @@ def build(
     bootstrap_base: Annotated[
         bool, typer.Option("--bootstrap-base", help="Make the base from the distribution's mirror, asking no registry.")
     ] = False,
-    debian_mirror: Annotated[str | None, typer.Option(help="The mirror that Debian packages come from.")] = None,
+    debian_mirror: Annotated[
+        str | None, typer.Option(help="The mirror of the base's distribution, Debian or Ubuntu.")
+    ] = None,
     ca_bundle: Annotated[
         Path | None, typer.Option(help="The CA bundle of your network; else the environment's or the system's.")
     ] = None,
@@ -46,8 +48,8 @@ def build(
         from toolkit import doctor as machine
         from toolkit.engine.docker import Docker
         from toolkit.images.build import build as build_image
-        from toolkit.images.choice import choose
-        from toolkit.images.sources import Options
+        from toolkit.images.choice import fitting
+        from toolkit.images.sources import Options, checked
         from toolkit.images.variants import on_base, unslimmed, with_extra
         from toolkit.model import document
         from toolkit.show import images as view
@@ -56,17 +58,19 @@ def build(
         hardware: Any = one_of("--variant", variant, "auto", "gpu", "cpu")
         flavour: Any = one_of("--libraries", libraries, "auto", "tested", "newest")
         facts = machine.this_machine()
-        each = choose(
+        options = checked(Options(ca_bundle, wheelhouse, bootstrap_base, debian_mirror, no_cache))
+        each, note = fitting(
             facts,
             None if hardware == "auto" else hardware,
             tf,
             None if flavour == "auto" else flavour,
             force=force,
         )
-        each = with_extra(each, extra) if extra else each
+        each = each if extra is None else with_extra(each, extra)
         each = unslimmed(each) if full else each
-        each = on_base(each, base) if base else each
-        options = Options(ca_bundle, wheelhouse, bootstrap_base, debian_mirror, no_cache)
+        each = each if base is None else on_base(each, base)
+        if note:
+            terminal.console(stderr=True).print(view.noted(note))
         with Docker() as engine, view.building(terminal.console(stderr=True)) as on_line:
             record = build_image(engine, each, facts, on_line, options, scan=scan)
         show(json, lambda: document("build", record), lambda: view.built(record))
