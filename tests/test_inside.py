@@ -1,4 +1,4 @@
-"""What slimming must not lose, tested inside the images: tests/inside, one container a file."""
+"""What slimming must not lose, and what workloads/ shares, tested inside the images: tests/inside, one container a file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from toolkit import paths
 from toolkit.engine import standin
 from toolkit.engine.docker import Docker
 from toolkit.engine.plan import Limits, Mount, RunPlan
@@ -56,8 +57,9 @@ def answers(engine: Docker) -> Answers:
 
         order = RunPlan(
             command=("/inside/run.py", f"/inside/{name}.py"),
-            environment={"HOME": "/tmp", "TF_CPP_MIN_LOG_LEVEL": "1", "PYTHONDONTWRITEBYTECODE": "1"},
-            mounts=(Mount(FOLDER, "/inside"), *simulated[0]),
+            environment={"HOME": "/tmp", "TF_CPP_MIN_LOG_LEVEL": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+            | {"PYTHONPATH": "/workloads"},
+            mounts=(Mount(FOLDER, "/inside"), Mount(paths.workloads(), "/workloads"), *simulated[0]),
             image=image.tag,
             entrypoint=("python",),
             user="1000:1000",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
@@ -38,7 +40,27 @@ def phase(name: str) -> Iterator[None]:
     emit("phase-started", phase=name)
     start = time.perf_counter()
     yield
-    emit("phase", phase=name, seconds=time.perf_counter() - start)
+    took(name, time.perf_counter() - start)
+
+
+def took(name: str, seconds: float) -> None:
+    """Tell kit the seconds of a part of the run; those of one name are added."""
+    emit("phase", phase=name, seconds=seconds)
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """Return what kit tells every workload of a run."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--batch-size", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="auto, cpu, gpu, or one GPU as in gpu:1")
+    parser.add_argument("--input", default="numpy", help="the form of the data, of those in workload.toml")
+    parser.add_argument("--mixed-precision", action="store_true")
+    parser.add_argument("--deterministic", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--out", type=Path, required=True)
+    return parser.parse_args()
 
 
 def fail(finding: str, cause: str) -> NoReturn:
@@ -77,10 +99,10 @@ def cuda_gpus() -> tuple[int, str | None]:
 
 
 def tensorflow_gpus(device: str) -> str:
-    """Count TensorFlow's GPUs, set memory growth on each, and return the device to train on: "cpu" or "gpu".
+    """Count TensorFlow's GPUs, set memory growth on each, and return the device to train on: "cpu", "gpu" or "gpu:1".
 
-    `device` is auto, cpu or gpu. For "cpu" the GPUs are hidden from TensorFlow after the count and before the first
-    tensor, so that nothing runs on them.
+    `device` is auto, cpu, gpu (the first) or one GPU by its number. The GPUs that are not trained on are hidden from
+    TensorFlow after the count and before the first tensor, so that nothing runs on them.
     """
     import tensorflow as tf
 
@@ -91,12 +113,27 @@ def tensorflow_gpus(device: str) -> str:
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
     container, error = cuda_gpus()
     emit("gpus", container=container, container_error=error, tensorflow=len(gpus), names=names)
-    if device == "gpu" and not gpus:
-        fail("gpus-lost", "--device gpu was asked for and TensorFlow sees no GPU")
+    number = int(device.partition(":")[2] or 0)
+    if device.startswith("gpu") and number >= len(gpus):
+        fail("gpus-lost", f"--device {device} was asked for and TensorFlow sees {len(gpus)} GPUs")
     if device == "cpu" or not gpus:
         tf.config.set_visible_devices([], "GPU")
         return "cpu"
-    return "gpu"
+    tf.config.set_visible_devices(gpus[number], "GPU")
+    return "gpu" if device == "auto" else device
+
+
+def computing(seed: int, device: str, *, mixed_precision: bool, deterministic: bool) -> None:
+    """Set the seed of every random number, and how Keras computes: 16 bits beside 32 (float16 on a GPU, bfloat16 on a CPU),
+    and with operations that give the same numbers each time, which on a GPU not every one does."""
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(seed)
+    if mixed_precision:
+        keras.mixed_precision.set_global_policy("mixed_bfloat16" if device == "cpu" else "mixed_float16")
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
 
 
 def versions() -> dict[str, str | None]:

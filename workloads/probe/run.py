@@ -182,11 +182,12 @@ def cuda_libraries(known: dict[str, str | None]) -> tuple[dict[str, str | None],
 
 def train(folder: Path, device: str) -> None:
     """Train the packaged model, a few epochs with the events of a run, or say in one of `untrained` what it lacks."""
-    from side_effects.run import main
+    import lesson
+    from side_effects.run import data, model
 
     sys.argv[1:] = ["--epochs", str(EPOCHS), "--device", device, "--out", str(folder)]
     try:
-        main()
+        lesson.run(None, data, model)
     except ModuleNotFoundError as error:
         emit("untrained", reason=str(error), missing=error.name)
 

@@ -1,27 +1,28 @@
-"""Trains the course's Sequential model on the drug trial and reports every step as an event."""
+"""Trains the course's Sequential model on the drug trial."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
-from runtime import emit, phase, stop_on_sigterm, tensorflow_gpus, versions
+import lesson
+import numpy as np
+from runtime import emit
 from side_effects.data import samples, scaled
+from side_effects.inputs import CLASSES, INPUT, given
 
-VALIDATION_SPLIT = 0.1  # Keras takes the last tenth, which is why the data is shuffled before
+VALIDATION_SPLIT = 0.1  # the last tenth is held out, which is why the data is shuffled before
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--batch-size", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto")
-    parser.add_argument("--out", type=Path, required=True)
-    return parser.parse_args()
+def data(seed: int) -> lesson.Data:
+    """Return the drug trial: ages scaled to 0..1, shape (n, 1), and who had side effects."""
+    ages, y = samples(seed)
+    edges = np.arange(10, 101, 5)
+    counts = {str(label): np.histogram(ages[y == label], edges)[0].tolist() for label in range(CLASSES)}
+    emit("histogram", feature="age", edges=edges.tolist(), counts=counts)
+    x, first = scaled(ages), int(len(ages) * (1 - VALIDATION_SPLIT))
+    return lesson.Data(x[:first], y[:first], (x[first:], y[first:]), CLASSES, "the drug trial, generated")
 
 
 def model(device: str) -> Any:
@@ -33,7 +34,12 @@ def model(device: str) -> Any:
     from keras.layers import Dense, Input
 
     built = keras.Sequential(
-        [Input((1,)), Dense(16, activation="relu"), Dense(32, activation="relu"), Dense(2, activation="softmax")]
+        [
+            Input((1,), name=INPUT),
+            Dense(16, activation="relu"),
+            Dense(32, activation="relu"),
+            Dense(CLASSES, activation="softmax", dtype="float32"),
+        ]
     )
     jit: Any = False if device == "cpu" else "auto"
     built.compile(
@@ -42,76 +48,20 @@ def model(device: str) -> Any:
     return built
 
 
-def train(net: Any, x: Any, y: Any, options: argparse.Namespace) -> dict[str, Any]:
-    """Fit the model, an `epoch` event an epoch, and return the last epoch's metrics with steps and their rate."""
-    import keras
-
-    class Progress(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            metrics = {name: float(value) for name, value in (logs or {}).items()}
-            emit("epoch", epoch=epoch + 1, epochs=options.epochs, **metrics)
-
-    start = time.perf_counter()
-    history = net.fit(
-        x,
-        y,
-        validation_split=VALIDATION_SPLIT,
-        batch_size=options.batch_size,
-        epochs=options.epochs,
-        shuffle=True,
-        verbose=0,
-        callbacks=[Progress()],
+def tell_decision(net: Any, _data: lesson.Data) -> None:
+    """Tell the probability of side effects by age."""
+    grid = np.linspace(0, 1, 101)
+    probabilities = np.asarray(net(grid[:, None], training=False))[:, 1]
+    emit(
+        "decision", feature="age", values=(13 + 87 * grid).tolist(), probabilities=probabilities.astype(float).tolist()
     )
-    seconds = time.perf_counter() - start
-    steps = options.epochs * -(-trained(x) // options.batch_size)
-    last = {name: float(values[-1]) for name, values in history.history.items()}
-    return {**last, "epochs": options.epochs, "steps": steps, "steps_per_second": steps / seconds}
 
 
-def trained(x: Any) -> int:
-    """Return how many samples Keras trains on; the rest, the last ones, it holds out."""
-    return int(len(x) * (1 - VALIDATION_SPLIT))
-
-
-def confusion(net: Any, x: Any, y: Any) -> list[list[int]]:
-    """Return the confusion matrix over the validation samples: row = true class, column = predicted class."""
-    from sklearn.metrics import confusion_matrix
-
-    held_out = slice(trained(x), None)
-    predicted = net.predict(x[held_out], verbose=0).argmax(axis=1)
-    matrix: list[list[int]] = confusion_matrix(y[held_out], predicted, labels=[0, 1]).tolist()
-    return matrix
-
-
-def main() -> int:
-    options = arguments()
-    stop_on_sigterm()
-    emit("started")
-    try:
-        with phase("import"):
-            import keras
-
-            device = tensorflow_gpus(options.device)
-            emit("versions", **versions())
-            keras.utils.set_random_seed(options.seed)
-        with phase("data"):
-            ages, y = samples(options.seed)
-            x = scaled(ages)
-        with phase("compile"):
-            net = model(device)
-            net.summary(line_length=80, print_fn=lambda text: emit("summary", text=text))
-        emit("device", device=device)
-        with phase("train"):
-            results = train(net, x, y, options)
-        results["confusion_matrix"] = confusion(net, x, y)
-        with phase("save"):
-            net.save(options.out / "model.keras")
-        emit("results", **results)
-    except KeyboardInterrupt:
-        emit("interrupted")
-        return 130
-    return 0
+def in_form(options: argparse.Namespace, data: lesson.Data, initial_epoch: int) -> dict[str, Any]:
+    """Return the data in the form that was asked for."""
+    order = {"batch_size": options.batch_size, "seed": options.seed, "initial_epoch": initial_epoch}
+    return given(options.input, data.x, data.y, data.held_out, **order)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(lesson.run(__doc__, data, model, tell_decision, in_form))
