@@ -39,7 +39,7 @@ def test_build() -> None:
 def test_run() -> None:
     assert keys(RunRecord) == [
         "run_id", "workload", "engine", "image", "gpus", "device", "results", "versions", "seconds", "artifacts",
-        "status", "findings", "notes", "image_id",
+        "status", "findings", "notes", "image_id", "options",
     ]  # fmt: skip
     assert METRICS == (
         "loss", "accuracy", "val_loss", "val_accuracy", "confusion_matrix", "epochs", "steps", "steps_per_second",

@@ -8,13 +8,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"cli"},
-    {"show", "workloads"},
+    {"show", "workloads", "own"},
     {"pages"},
     {"doctor"},
     {"images", "scenarios"},
-    {"chain", "explain"},
+    {"chain", "check", "explain"},
     {"checks", "compat"},
-    {"facts", "faults"},
+    {"facts", "faults", "runs"},
     {"host", "engine", "records"},
     {"paths", "versions"},
     {"model"},

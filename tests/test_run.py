@@ -56,6 +56,44 @@ def started(arguments: list[str], wait_for: str) -> subprocess.Popen[str]:
 
 @pytest.mark.engine
 @pytest.mark.image
+def test_a_folder_is_all_that_a_workload_takes(cpu_image: variants.Variant, tmp_path: Path) -> None:
+    own = tmp_path / "own" / "coins"
+    own.mkdir(parents=True)
+    (own / "workload.toml").write_text('title = "Heads or tails"\nentry = "coins.py"\nbest_accuracy = 1.0\n')
+    (own / "coins.py").write_text(
+        "import keras, lesson, numpy, sys\n"
+        "def data(seed):\n"
+        "    y = numpy.random.default_rng(seed).integers(0, 2, 500)\n"
+        "    x = y[:, None] * 2.0 - 1\n"
+        "    return lesson.Data(x[:400], y[:400], (x[400:], y[400:]), 2, 'coins')\n"
+        "def model(device):\n"
+        "    net = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(2, 'softmax')])\n"
+        "    net.compile(keras.optimizers.SGD(1.0), 'sparse_categorical_crossentropy', metrics=['accuracy'])\n"
+        "    return net\n"
+        "sys.exit(lesson.run(__doc__, data, model))\n"
+    )
+    record = run_workload("coins", "--workloads", str(own.parent), "--epochs", "2", "--gpus", "none", out=tmp_path)
+    assert (record["workload"], record["results"]["val_accuracy"]) == ("coins", 1.0)
+    listed = subprocess.run(
+        [KIT, "run", "workload", "--list", "--json", "--workloads", str(own.parent)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = [each["name"] for each in json.loads(listed.stdout)["workloads"]]
+    assert names == ["shapes", "side_effects", "coins"]
+
+
+@pytest.mark.engine
+@pytest.mark.image
+def test_pictures_are_told_apart_after_augmentation(cpu_image: variants.Variant, tmp_path: Path) -> None:
+    record = run_workload("shapes", "--epochs", "3", "--batch-size", "32", "--gpus", "none", out=tmp_path)
+    assert record["results"]["val_accuracy"] > 0.6
+    assert sum(map(sum, record["results"]["confusion_matrix"])) == 300
+
+
+@pytest.mark.engine
+@pytest.mark.image
 def test_packaged_workload_in_a_container(cpu_image: variants.Variant, engine: Docker, tmp_path: Path) -> None:
     record = run_workload("--gpus", "none", out=tmp_path)
     assert record["engine"] == "docker"
@@ -67,7 +105,7 @@ def test_packaged_workload_in_a_container(cpu_image: variants.Variant, engine: D
     assert record["device"] == "cpu"
     assert all(record["seconds"][name] > 0 for name in ("total", "start", "import", "data", "compile", "train", "save"))
     folder = tmp_path / record["run_id"]
-    assert {"result.json", "events.jsonl", "model.keras", "training.png", "log.txt"} <= set(record["artifacts"])
+    assert {"result.json", "events.jsonl", "model.keras", "metrics.csv", "report.html", "log.txt"} <= set(record["artifacts"])
     assert json.loads((folder / "result.json").read_text()) == record
     assert {file.stat().st_uid for file in folder.iterdir()} == {os.getuid()}
     assert containers(engine, tmp_path) == []

@@ -300,6 +300,50 @@ class RunRecord:
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = field(default=())
     image_id: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+# --- scripts ---------------------------------------------------------------------------------------------------------
+
+Kind = Literal["removed", "moved", "renamed", "ignored", "deprecated"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckTarget:
+    """What a script is to run on: the exact versions of an image."""
+
+    tensorflow: str
+    keras: str
+
+
+@dataclass(frozen=True, slots=True)
+class Obsolete:
+    """One place of a script that its target no longer takes, or takes otherwise. Lines and columns count from 1."""
+
+    line: int
+    column: int
+    old: str
+    new: str | None  # what works there
+    kind: Kind
+    raises: bool
+    why: str
+    cell: int | None = None  # of a notebook, counted from 1; the line is that of the cell
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedFile:
+    """A script or notebook and what was found in it."""
+
+    path: str
+    findings: tuple[Obsolete, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRecord:
+    """What `kit check` reports."""
+
+    target: CheckTarget
+    files: tuple[CheckedFile, ...]
 
 
 def document(verb: str, record: Any) -> dict[str, Any]:

@@ -96,4 +96,4 @@ def caller() -> tuple[int, int]:
 def give_to_caller(path: Path) -> None:
     """Make a file or folder the caller's, where kit runs by sudo."""
     if os.getuid() == 0:
-        os.chown(path, *caller())
+        os.chown(path, *caller(), follow_symlinks=False)

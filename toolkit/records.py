@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from toolkit import paths
 from toolkit.model import KitError
@@ -16,7 +18,7 @@ from toolkit.model import KitError
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """A run's folder: result.json, events.jsonl, log.txt, training.png, and what the workload saves (model.keras)."""
+    """A run's folder: result.json, events.jsonl, log.txt, metrics.csv, and what the workload saves (model.keras)."""
 
     path: Path
     events: TextIO = field(repr=False)
@@ -29,6 +31,12 @@ class RunFolder:
     def artifacts(self) -> dict[str, str]:
         """Return the files of the run by name, with their full paths."""
         return {file.name: str(file) for file in sorted(self.path.iterdir()) if file.is_file()}
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file anew, never through a link that the workload left in its place."""
+        (self.path / name).unlink(missing_ok=True)
+        with (self.path / name).open("x", encoding="utf-8") as file:
+            file.write(text)
 
     def close(self, result: dict[str, Any]) -> None:
         """Write result.json whole or not at all, end the logs, and give every file to the caller."""
@@ -53,11 +61,34 @@ def new_run(workload: str, parent: Path | None) -> RunFolder:
         raise KitError(f"cannot make the run folder {folder}: {error.strerror}; choose another with --out") from error
 
 
+def reopen(folder: Path) -> RunFolder:
+    """Open the folder of a run that did not come to its end, to go on with it. KitError where it cannot be written."""
+    try:
+        opened = RunFolder(folder, _open(folder / "events.jsonl", "a"), _open(folder / "log.txt", "a"))
+    except OSError as error:
+        raise KitError(f"cannot go on with the run in {folder}: {error.strerror}") from error
+    if not (folder / "events.jsonl").read_bytes().endswith(b"\n"):
+        opened.events.write("\n")  # the kill may have cut a line
+    return opened
+
+
 def results() -> Iterator[dict[str, Any]]:
     """Give the result.json of every run of kit's own folder, the oldest first; runs elsewhere (--out) are not known."""
     for file in sorted(paths.runs().glob("*/result.json")):
         if result := read_json(file):
             yield result
+
+
+def goes_on(folder: Path) -> bool:
+    """Return whether a kit that lives writes into a run folder: it holds a lock on events.jsonl, which ends with it."""
+    try:
+        with (folder / "events.jsonl").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, or a file system without locks
+        return False
+    return False
 
 
 def write_json(file: Path, data: dict[str, Any]) -> None:
@@ -89,5 +120,9 @@ def beside_image_record(image_id: str) -> dict[str, Path]:
     return {file.name.removeprefix(record.stem): file for file in sorted(record.parent.glob(f"{record.stem}.*"))}
 
 
-def _open(file: Path) -> TextIO:
-    return file.open("w", encoding="utf-8", buffering=1)
+def _open(file: Path, mode: Literal["w", "a"] = "w") -> TextIO:
+    """Open a file of a run and hold a lock on it as long as this kit is at it."""
+    opened = file.open(mode, encoding="utf-8", buffering=1)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return opened

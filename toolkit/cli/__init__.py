@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from toolkit.cli import compat, doctor, image, images, run, verify
+from toolkit.cli import check, compat, doctor, image, images, own, run, runs, verify
 from toolkit.cli.frame import HEALTHY
 
 app = typer.Typer(
@@ -21,12 +21,23 @@ app = typer.Typer(
 app.command()(doctor.doctor)
 app.command()(doctor.explain)
 app.command()(compat.compat)
+app.command()(check.check)
 app.command()(images.build)
 app.command()(images.lock)
 app.command()(verify.verify)
 run_app = typer.Typer(no_args_is_help=True, help="Run a packaged workload in a container.")
 run_app.command()(run.workload)
+run_app.command()(own.script)
+run_app.command()(own.notebook)
+run_app.command()(own.shell)
 app.add_typer(run_app, name="run")
+runs_app = typer.Typer(no_args_is_help=True, help="Look at the runs that were made: list, show, compare, open, remove.")
+runs_app.command("list")(runs.list_)
+runs_app.command("show")(runs.show_)
+runs_app.command("compare")(runs.compare)
+runs_app.command("open")(runs.open_)
+runs_app.command("rm")(runs.rm)
+app.add_typer(runs_app, name="runs")
 image_app = typer.Typer(
     no_args_is_help=True, help="Look after kit's images: list, remove, move, and feed offline builds."
 )

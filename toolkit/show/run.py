@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from toolkit.model import RunRecord
+from toolkit.runs import training
 from toolkit.show.terminal import finding, step, versions
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+COLOURS = {"good": "green", "fair": "yellow", "poor": "red"}
 
 
 @contextmanager
 def running(output: Console) -> Iterator[tuple[Callable[[dict[str, Any]], None], Callable[[str], None]]]:
-    """Give two functions: one shows a run's events (a live bar on a terminal, else a line an epoch), one its progress
+    """Give two functions: one shows a run's events (live curves on a terminal, else a line an epoch), one its progress
     before it starts."""
     if not output.is_terminal:
         yield (lambda event: _plain(output, event)), (lambda line: step(output, line))
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=output, transient=True) as progress:
-        task = progress.add_task("starting", total=None)
+    progress, told = Progress(*columns, console=output), list[dict[str, Any]]()
+    task = progress.add_task("starting", total=None)
+    drawn = Live(get_renderable=lambda: Group(progress, *progressed(told)), console=output, transient=True)
+    with drawn:
 
         def on_event(event: dict[str, Any]) -> None:
             match event["event"]:
@@ -44,12 +52,14 @@ def running(output: Console) -> Iterator[tuple[Callable[[dict[str, Any]], None],
                 case "summary":
                     output.print(Text(event["text"]))
                 case "epoch":
-                    said = "  ".join(f"{name} {event[name]:.3f}" for name in _metrics(event))
-                    progress.update(task, description=said, completed=event["epoch"], total=event["epochs"])
+                    told.append(event)
+                    progress.update(task, completed=event["epoch"], total=event["epochs"])
+                case "gpu-use":
+                    told.append(event)
 
         def on_progress(line: str) -> None:
             if line.strip():
-                progress.update(task, description=escape(line[: output.width // 2]))
+                progress.update(task, description=line[: output.width // 2])
 
         yield on_event, on_progress
 
@@ -71,18 +81,73 @@ def _metrics(event: dict[str, Any]) -> list[str]:
     return [name for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in event]
 
 
-def ran(record: RunRecord, best_accuracy: float | None) -> RenderableType:
-    """Return a run's results: metrics, confusion matrix, GPUs by rung, seconds by phase, versions, and where it all is."""
+def sparkline(values: Sequence[float], width: int = 24) -> str:
+    """Return numbers as a curve one line high, from their least to their greatest; what is not finite is a gap.
+
+    Of more numbers than the width some are left out, never the last.
+    """
+    kept = values[:: -max(1, math.ceil(len(values) / width))][::-1]
+    finite = [value for value in kept if math.isfinite(value)]
+    low, span = (min(finite), max(finite) - min(finite)) if finite else (0, 0)
+    return "".join(
+        BLOCKS[round((value - low) / span * 7) if span else 0] if math.isfinite(value) else " " for value in kept
+    )
+
+
+def progressed(events: list[dict[str, Any]]) -> Iterator[Table]:
+    """Give the curves of the metrics by epoch, and memory and utilization of GPUs, where events tell of them."""
+    rows = training.epochs(events)
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for metric in ("loss", "accuracy"):
+        cells = []
+        for name, label in ((metric, metric), (f"val_{metric}", "validation")):
+            values = [row[name] for row in rows if row.get(name) is not None]
+            cells += [f"[dim]{label}[/]", sparkline(values), f"{values[-1]:.4f}"] if values else []
+        if cells:
+            table.add_row(*cells)
+    if table.row_count:
+        yield table
+    if gpus := _gpu_use([event for event in events if event["event"] == "gpu-use"]):
+        yield gpus
+
+
+def _gpu_use(uses: list[dict[str, Any]]) -> Table | None:
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for gpu in uses[-1]["gpus"] if uses else ():
+        history = [each for use in uses for each in use["gpus"] if each["index"] == gpu["index"]]
+        memory = [each["memory_bytes"] for each in history if each.get("memory_bytes") is not None]
+        busy = [each["utilization"] for each in history if each.get("utilization") is not None]
+        total = f" of {gpu['memory_total_bytes'] / 1e9:.1f}" if gpu.get("memory_total_bytes") else ""
+        table.add_row(
+            f"[dim]GPU {gpu['index']}[/]",
+            *([sparkline(memory), f"{memory[-1] / 1e9:.1f}{total} GB"] if memory else []),
+            *([sparkline(busy), f"{busy[-1]:.0%} busy"] if busy else []),
+        )
+    return table if table.row_count else None
+
+
+def ran(
+    record: RunRecord, best_accuracy: float | None, events: Sequence[dict[str, Any]] = (), status: str | None = None
+) -> RenderableType:
+    """Return a run's results: metrics, curves, confusion matrix, GPUs by rung, seconds by phase, versions, and where it is.
+
+    `status` is that of the run's folder, where kit was killed before it could write it into the record.
+    """
     parts: list[RenderableType] = [f"[yellow]note[/]  {escape(note)}" for note in record.notes]
     if record.status == "succeeded":
-        parts += [_results(record, best_accuracy), _confusion(record.results["confusion_matrix"])]
+        parts.append(_results(record))
+        if judged := training.verdict(record, training.epochs(list(events)), best_accuracy):
+            parts.append(f"  [{COLOURS[judged.level]}]{escape(judged.text)}[/]")
     else:
-        parts.append(f"[bold red]{record.status}[/]")
+        parts.append(f"[bold red]{escape(status or record.status)}[/]")
         parts += [finding(found, found.severity.capitalize()) for found in record.findings]
-    where = f"in {record.image}" if record.image else "without a container"
+    parts += progressed(list(events))
+    if matrix := record.results.get("confusion_matrix"):
+        parts.append(_confusion(matrix))
+    where = f", in {record.image}" if record.image else ", without a container" if record.engine == "local" else ""
     counts = "  →  ".join(f"{rung} {count}" for rung, count in record.gpus.items() if count is not None)
     table = Table(box=None, show_header=False, padding=(0, 1))
-    table.add_row("[dim]GPUs[/]", f"{counts}   [dim]trained on[/] {record.device or 'nothing'}, {where}")
+    table.add_row("[dim]GPUs[/]", f"{counts}   [dim]trained on[/] {record.device or 'nothing'}{where}")
     phases = "  ".join(f"{name} {value:.2f}" for name, value in record.seconds.items() if value is not None)
     table.add_row("[dim]seconds[/]", phases)
     table.add_row("[dim]versions[/]", versions(record.versions).strip())
@@ -91,15 +156,18 @@ def ran(record: RunRecord, best_accuracy: float | None) -> RenderableType:
     return Group(*parts, table)
 
 
-def _results(record: RunRecord, best: float | None) -> str:
+def _results(record: RunRecord) -> str:
     results = record.results
-    accuracy = results["val_accuracy"]
-    bound = f" [dim](best possible on this data: {best})[/]" if best else ""
-    return (
-        f"[bold green]✓[/] [bold]validation accuracy {accuracy:.3f}[/]{bound}   loss {results['val_loss']:.3f}\n"
-        f"  training accuracy {results['accuracy']:.3f}   loss {results['loss']:.3f}   "
-        f"{results['steps']} steps at {results['steps_per_second']:.0f} a second"
-    )
+    known = {
+        name: results[name]
+        for name in ("val_accuracy", "val_loss", "accuracy", "loss")
+        if results.get(name) is not None
+    }
+    said = [f"{name.replace('val_', 'validation ')} {value:.3f}" for name, value in known.items()]
+    first, others = (said or ["succeeded"])[0], said[1:]
+    if results.get("steps_per_second"):
+        others.append(f"{results['steps']} steps at {results['steps_per_second']:.0f} a second")
+    return f"[bold green]✓[/] [bold]{first}[/]   {'   '.join(others)}"
 
 
 def _confusion(matrix: list[list[int]]) -> Table:

@@ -39,6 +39,7 @@ class Outcome:
     ended: Exit | None
     began: float
     over: float
+    memory_limit_bytes: int
 
 
 def record(work: Workload, folder: records.RunFolder, place: Place, facts: Facts, outcome: Outcome) -> RunRecord:
@@ -47,7 +48,10 @@ def record(work: Workload, folder: records.RunFolder, place: Place, facts: Facts
     by_name = {event["event"]: event for event in events}
     results = by_name.get("results", {})
     gpus = by_name.get("gpus", {})
-    seconds = {event["phase"]: event["seconds"] for event in events if event["event"] == "phase"}
+    seconds: dict[str, float] = {}
+    for event in events:
+        if event["event"] == "phase":
+            seconds[event["phase"]] = seconds.get(event["phase"], 0.0) + event["seconds"]
     started = by_name["started"]["time"] - outcome.began if "started" in by_name else None
     succeeded = ended is not None and ended.code == 0 and bool(results)
     return RunRecord(
@@ -70,24 +74,27 @@ def record(work: Workload, folder: records.RunFolder, place: Place, facts: Facts
         },
         artifacts={},
         status="succeeded" if succeeded else "interrupted" if ended is None else "failed",
-        findings=()
-        if succeeded or ended is None
-        else (_failure(by_name, outcome.log, ended, folder.path / "log.txt"),),
+        findings=() if succeeded or ended is None else (_failure(outcome, ended, folder.path / "log.txt"),),
     )
 
 
-def _failure(by_name: dict[str, Event], log: list[str], ended: Exit, log_file: Path) -> Finding:
+def _failure(outcome: Outcome, ended: Exit, log_file: Path) -> Finding:
     """Return why a run failed: the fault that the workload named, lack of memory, or its last words."""
     if ended.out_of_memory:
-        cause = "The kernel killed the workload: it used more memory than its container may."
+        told = [event["peak_memory_bytes"] for event in outcome.events if "peak_memory_bytes" in event]
+        peak = f", and had used {told[-1] / 1e9:.1f} GB when it last told" if told else ""
+        cause = (
+            "The kernel killed the workload: it wanted more memory than its container may use, "
+            f"{outcome.memory_limit_bytes / 1e9:.1f} GB{peak}."
+        )
         return finding(
             "host-out-of-memory", cause, [Sentence("Use a smaller --batch-size, or a machine with more memory")]
         )
-    if named := by_name.get("failed"):
+    if named := next((event for event in outcome.events if event["event"] == "failed"), None):
         fault = named["finding"] if named["finding"] in vocabulary() else "workload-failed"
         return finding(
             fault, named["cause"], [Command("kit doctor")], [Evidence(str(log_file), "the workload's own word")]
         )
-    evidence = [Evidence(str(log_file), line) for line in log[-8:] if line.strip()]
+    evidence = [Evidence(str(log_file), line) for line in outcome.log[-8:] if line.strip()]
     cause = f"The workload ended with exit code {ended.code}."
     return finding("workload-failed", cause, [Sentence(f"Read its log: {log_file}")], evidence)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from toolkit import paths
 from toolkit.engine import local
 from toolkit.engine.docker import Docker
 from toolkit.engine.plan import LABEL, GpuRequest, Limits, Mount, RunPlan
@@ -15,8 +16,6 @@ from toolkit.images.machine import all_gpus, container_user, selinux
 from toolkit.images.variants import Variant
 from toolkit.model import KitError, UsageError
 from toolkit.workloads.packaged import Workload
-
-Device = Literal["auto", "cpu", "gpu"]
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -28,8 +27,20 @@ class Options:
     epochs: int = 30
     batch_size: int = 10
     seed: int = 0
-    device: Device = "auto"
+    device: str = "auto"
     gpus: str = "auto"
+    input: str = "numpy"
+    mixed_precision: bool = False
+    deterministic: bool = False
+
+
+def checked(options: Options, work: Workload) -> Options:
+    """Return the options of a workload's run as they are; UsageError where one has a value that cannot be."""
+    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", options.device):
+        raise UsageError(f"--device {options.device}: give auto, cpu, gpu, or one GPU as in gpu:1")
+    if options.input not in work.inputs:
+        raise UsageError(f"--input {options.input}: {work.name} takes {', '.join(work.inputs)}")
+    return options
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +100,31 @@ def plan(
     place: Place,
     facts: Facts,
     memory_bytes: int,
+    *,
+    resume: bool = False,
 ) -> RunPlan:
-    """Return the process of a run at a place, as the caller, with what it may use."""
-    inside = place.image is not None
-    root, out = ("/workloads", "/out") if inside else (str(work.folder.parent), str(run_folder))
-    arguments = ["--epochs", options.epochs, "--batch-size", options.batch_size, "--seed", options.seed]
-    arguments += ["--device", options.device, "--out", out]
-    command = (str(place.python or "python"), f"{root}/{work.name}/{work.entry}", *map(str, arguments))
+    """Return the process of a run at a place, as the caller, with what it may use.
+
+    With `resume` it goes on from the checkpoint in its folder.
+    """
+    roots = (
+        {paths.workloads(): "/workloads", work.folder.parent: "/own"} if work.own else {paths.workloads(): "/workloads"}
+    )
     if place.image is None:
         assert place.python is not None
-        return RunPlan(command, {**QUIET, "PYTHONPATH": root, **_local_gpus(place.python, options.gpus, facts)})
+        return RunPlan(
+            (str(place.python), str(work.folder / work.entry), *arguments(options, str(run_folder), resume)),
+            {
+                **QUIET,
+                "PYTHONPATH": ":".join(map(str, roots)),
+                **_local_gpus(place.python, options.gpus, facts),
+            },
+        )
+    root = roots[work.folder.parent]
     return RunPlan(
-        command=command,
-        environment={**QUIET, "PYTHONPATH": root, "HOME": "/tmp"},
-        mounts=(Mount(work.folder.parent, "/workloads"), Mount(run_folder, "/out", read_only=False)),
+        command=("python", f"{root}/{work.name}/{work.entry}", *arguments(options, "/out", resume)),
+        environment={**QUIET, "PYTHONPATH": ":".join(roots.values()), "HOME": "/tmp"},
+        mounts=(*(Mount(*each) for each in roots.items()), Mount(run_folder, "/out", read_only=False)),
         image=place.image.tag,
         user=container_user(facts),
         gpus=gpu_request(options.gpus, facts),
@@ -110,6 +132,15 @@ def plan(
         labels={f"{LABEL}.workload": work.name, f"{LABEL}.run": run_folder.name},
         selinux=selinux(facts),
     )
+
+
+def arguments(options: Options, out: str, resume: bool) -> list[str]:
+    """Return what a workload is told: every one takes these (workloads/runtime.py)."""
+    told = ["--epochs", options.epochs, "--batch-size", options.batch_size, "--seed", options.seed]
+    told += ["--device", options.device, "--input", options.input, "--out", out]
+    flags = {"--mixed-precision": options.mixed_precision, "--deterministic": options.deterministic}
+    flags["--resume"] = resume
+    return [*map(str, told), *(flag for flag, asked in flags.items() if asked)]
 
 
 def _local_gpus(python: Path, asked: str, facts: Facts) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from toolkit import records
@@ -13,27 +13,30 @@ from toolkit.engine import local
 from toolkit.engine.plan import Exit
 from toolkit.facts import Facts
 from toolkit.model import RunRecord, document
+from toolkit.runs import folders
+from toolkit.runs.training import metrics_csv
 from toolkit.workloads.outcome import Event, Outcome, record
 from toolkit.workloads.packaged import Workload
-from toolkit.workloads.picture import plot
 from toolkit.workloads.plan import Options, Place, memory_limit, plan
 
 
 def run(
     work: Workload,
     options: Options,
-    out: Path | None,
+    folder: records.RunFolder,
     facts: Facts,
     place: Place,
     on_event: Callable[[Event], None],
     notes: tuple[str, ...] = (),
 ) -> RunRecord:
-    """Run a workload to its end and return its record, which its folder holds too. Ctrl-C ends it as interrupted."""
+    """Run a workload to its end and return its record, which its folder holds too. Ctrl-C ends it as interrupted.
+
+    In the folder of a run that did not come to its end it goes on where that was.
+    """
     engine = place.engine
     if engine:
         engine.sweep()
-    folder = records.new_run(work.name, out)
-    events: list[Event] = []
+    events = [event for event in folders.events(folder.path) if event["event"] == "epoch"]  # of the part before
     log: list[str] = []
 
     def on_line(stream: str, line: str) -> None:
@@ -47,10 +50,12 @@ def run(
         on_event(event)
 
     memory = memory_limit(Path("/proc/meminfo").read_text(encoding="ascii"))
-    order = plan(work, options, folder.path, place, facts, memory)
+    order = plan(work, options, folder.path, place, facts, memory, resume=bool(events))
     image = engine.image(place.image.tag) if engine and place.image else None  # its name may be another's afterwards
     ended: Exit | None = None
     began = time.time()
+    asked = {"event": "asked", "time": began, "workload": work.name, "options": asdict(options)}
+    folder.events.write(json.dumps(asked) + "\n")
     try:
         ended = engine.run(order, on_line) if engine else local.run(order, on_line)
     except KeyboardInterrupt:
@@ -59,14 +64,15 @@ def run(
         folder.log.write(f"{error}\n")
         folder.close({"schema": "kit.run/1", "run_id": folder.run_id, "status": "failed", "error": str(error)})
         raise
-    told = record(work, folder, place, facts, Outcome(events, log, ended, began, time.time()))
+    told = record(work, folder, place, facts, Outcome(events, log, ended, began, time.time(), memory))
     if any(event["event"] == "epoch" for event in events):
-        plot(events, folder.path / "training.png")
+        folder.write("metrics.csv", metrics_csv(events))
     told = replace(
         told,
         notes=notes,
+        options=asdict(options),
         image_id=image["Id"] if image else None,
-        artifacts={**folder.artifacts(), "result.json": str(folder.path / "result.json")},
+        artifacts=folder.artifacts() | {name: str(folder.path / name) for name in ("result.json", "report.html")},
     )
     folder.close(document("run", told))
     return told

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from toolkit import doctor
+from toolkit import doctor, records
 from toolkit.engine import local
 from toolkit.engine.docker import Docker, EngineError
 from toolkit.facts import driver
 from toolkit.images.build import build, current
-from toolkit.images.choice import choose
+from toolkit.images.choice import fitting
 from toolkit.images.variants import Variant, variant
 from toolkit.images.verify import verified
 from toolkit.model import BuildRecord, KitError, RunRecord, UsageError
+from toolkit.workloads.again import difference
 from toolkit.workloads.outcome import METRICS, PHASES, Event
 from toolkit.workloads.packaged import Workload
 from toolkit.workloads.plan import Options, Place, chosen_gpus, gpu_indices, gpu_request
@@ -30,16 +32,21 @@ def start(
     out: Path | None,
     on_event: Callable[[Event], None],
     on_progress: Callable[[str], None],
+    *,
+    again: Path | None = None,
+    resume: bool = False,
 ) -> RunRecord:
     """Run a workload in the chosen engine, with its image built or its environment installed where that is missing.
 
     `auto` is Docker where it answers, else the local engine, and then the record's notes say so; `docker` never falls
-    back. Raises EngineError where Docker was asked for and does not answer.
+    back. Its folder is a new one in `out` or kit's own; with `again`, the folder of an earlier run, it repeats that, and
+    with `resume` it goes on in it. Raises EngineError where Docker was asked for and does not answer.
     """
     facts = doctor.this_machine()
     gpus = chosen_gpus(options.gpus, gpu_indices(facts))
-    if options.device == "gpu" and not gpus:
-        raise UsageError("--device gpu: there is no GPU to train on; kit doctor tells why")
+    on_gpu, _, number = options.device.partition(":")
+    if on_gpu == "gpu" and len(gpus) <= int(number or 0):
+        raise UsageError(f"--device {options.device}: there are {len(gpus)} GPUs to train on; kit doctor tells why")
     engine, notes = connect(choice)
     nvml = facts.maybe(driver.nvml)
     if nvml and nvml.error and not nvml.library_missing:
@@ -50,25 +57,41 @@ def start(
         each = variant("gpu" if gpus else "cpu")
         on_progress(f"local engine: the packages of {each.lock}")
         python = local.environment(each.lock_file, on_progress)
-        return run(work, options, out, facts, Place(python=python), on_event, notes)
+        return run(
+            work, options, _folder(work, out, again if resume else None), facts, Place(python=python), on_event, notes
+        )
     request = gpu_request(options.gpus, facts)
-    if options.device == "gpu" and request is None:
-        raise KitError("--device gpu: the container engine has no way to hand GPUs over; kit doctor tells why")
-    each = choose(facts, "gpu" if request else "cpu")
+    if on_gpu == "gpu" and request is None:
+        raise KitError(
+            f"--device {options.device}: the container engine has no way to hand GPUs over; kit doctor tells why"
+        )
+    asked = on_gpu == "gpu" or options.gpus != "auto"
+    each, on_cpu = fitting(facts, "cpu" if request is None else "gpu" if asked else None)
+    if on_cpu:
+        options = replace(options, gpus="none")
+        notes = (*notes, on_cpu)
+        on_event({"event": "note", "text": on_cpu})
     if not current(engine, each):
         on_progress(f"building {each.tag} first: it is missing, or its inputs changed")
         built = build(engine, each, facts, on_progress)
         if built.tag is None:
             return _not_built(work, each, built)
-    if unproven := _unproven(engine, each):
-        notes = (*notes, unproven)
-        on_event({"event": "note", "text": unproven})
-    return run(work, options, out, facts, Place(engine, each), on_event, notes)
-
-
-def _unproven(engine: Docker, each: Variant) -> str | None:
-    """Return that an image was not proven here, or is not good, None where it is: one that was loaded has no record."""
     image = engine.image(each.tag)
+    said = (_unproven(each, image), difference(again, image) if again else None)
+    for note in filter(None, said):
+        notes = (*notes, note)
+        on_event({"event": "note", "text": note})
+    return run(
+        work, options, _folder(work, out, again if resume else None), facts, Place(engine, each), on_event, notes
+    )
+
+
+def _folder(work: Workload, out: Path | None, resume: Path | None) -> records.RunFolder:
+    return records.reopen(resume) if resume else records.new_run(work.name, out)
+
+
+def _unproven(each: Variant, image: dict[str, Any] | None) -> str | None:
+    """Return that an image was not proven here, or is not good, None where it is: one that was loaded has no record."""
     if image is None or verified(image["Id"]):
         return None
     return f"the image {each.tag} is not verified; do it: kit verify {each.tag}"
