@@ -1,6 +1,6 @@
 # What a person does with a checkout of kit. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-doctor bench engine lint images pictures clean
+.PHONY: help setup run test test-doctor bench bench-train engine lint images pictures clean
 PYTHON ?= python3
 KIT := .venv/bin/kit
 
@@ -12,7 +12,7 @@ setup: .venv/kit ## .venv with kit installed in it
 
 .venv/kit: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'kit needs Python 3.11 or newer: make setup PYTHON=python3.12' >&2; exit 3; }
-	$(PYTHON) -m venv .venv
+	@.venv/bin/python -c 'import csv' 2>/dev/null || $(PYTHON) -m venv --clear .venv # one that works stays, whichever Python is first now
 	.venv/bin/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
@@ -33,6 +33,9 @@ bench: setup .venv/test ## where the time goes, as ratios taken in one run
 	@PYTHONPATH=. .venv/bin/python tests/bench.py
 	@PYTHONPATH=. .venv/bin/python tests/bench_images.py
 
+bench-train: setup .venv/test ## training and data against the plain tutorial, as ratios taken in one run
+	@PYTHONPATH=. .venv/bin/python tests/bench_train.py
+
 engine: ## find a container engine, or install and start one (Debian and Ubuntu, as root)
 	@bash toolkit/engine/setup.sh
 
@@ -40,7 +43,7 @@ lint: .venv/test ## format, lint and types
 	.venv/bin/ruff format --check toolkit workloads tests
 	.venv/bin/ruff check toolkit workloads tests
 	.venv/bin/mypy
-	.venv/bin/hadolint images/*/Dockerfile
+	.venv/bin/hadolint images/*/*Dockerfile
 
 images: .venv/test ## build and verify every row of image.toml
 	@PYTHONPATH=. .venv/bin/python tests/all_images.py

@@ -105,7 +105,9 @@ def test_packaged_workload_in_a_container(cpu_image: variants.Variant, engine: D
     assert record["device"] == "cpu"
     assert all(record["seconds"][name] > 0 for name in ("total", "start", "import", "data", "compile", "train", "save"))
     folder = tmp_path / record["run_id"]
-    assert {"result.json", "events.jsonl", "model.keras", "metrics.csv", "report.html", "log.txt"} <= set(record["artifacts"])
+    assert {"result.json", "events.jsonl", "model.keras", "metrics.csv", "report.html", "log.txt"} <= set(
+        record["artifacts"]
+    )
     assert json.loads((folder / "result.json").read_text()) == record
     assert {file.stat().st_uid for file in folder.iterdir()} == {os.getuid()}
     assert containers(engine, tmp_path) == []

@@ -136,7 +136,8 @@ def test_foreign_image_needs_neither_scikit_learn_nor_python_by_that_name(
     assert (code, ids(record)) == (0, [])
     assert record["verified"]["gpus"]["tensorflow"] == record["verified"]["gpus"]["expected"] > 0
     trained = record["verified"]["training"]
-    assert (trained["accuracy"], trained["reason"]) == (None, "No module named 'sklearn'")
+    assert trained["accuracy"] > 0.5
+    assert trained["reason"] is None
 
 
 @pytest.mark.engine
@@ -229,10 +230,10 @@ def test_image_that_hides_a_gpu(gpu_image: variants.Variant, derived: Derived) -
 @pytest.mark.engine
 @pytest.mark.image
 def test_an_image_of_kits_that_cannot_train_is_not_good(cpu_image: variants.Variant, derived: Derived) -> None:
-    image = derived(f"FROM {cpu_image.tag}\nUSER root\nRUN rm -r {SITE}/sklearn\n")
+    image = derived(f"FROM {cpu_image.tag}\nENV XLA_FLAGS=--xla_no_such_flag=1\n")
     code, record = kit_verify(image)
     assert (code, ids(record)) == (1, ["workload-failed"])
-    assert "No module named 'sklearn'" in record["findings"][0]["cause"]
+    assert "--xla_no_such_flag=1" in str(record["findings"][0])
 
 
 @pytest.mark.engine

@@ -95,7 +95,9 @@ def write_json(file: Path, data: dict[str, Any]) -> None:
     """Write a JSON file whole or not at all, owned by the caller."""
     paths.make(file.parent)
     unfinished = file.with_name(f".{file.name}.unfinished")
-    unfinished.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    unfinished.unlink(missing_ok=True)
+    with unfinished.open("x", encoding="utf-8") as made:  # never through a link that a workload left in its place
+        made.write(json.dumps(data, indent=2) + "\n")
     paths.give_to_caller(unfinished)
     unfinished.replace(file)
 

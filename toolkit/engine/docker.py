@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import queue
 import shutil
 import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from toolkit.engine.plan import LABEL, BuildPlan, Exit, GpuRequest, OnLine, RunPlan
+from toolkit.engine.plan import LABEL, BuildPlan, Exit, GpuRequest, OnBytes, OnLine, RunPlan, Stream
 from toolkit.model import EngineFault, KitError, UsageError
 
 API_SECONDS = 60  # a busy daemon may take long to start or remove a container
@@ -84,26 +82,69 @@ class Docker:
         repository, _, version = tag.rpartition(":")
         self._client.images.get(image_id).tag(repository, version)
 
-    def run(self, plan: RunPlan, on_line: OnLine) -> Exit:
+    def run(self, plan: RunPlan, on_line: OnLine, on_bytes: OnBytes | None = None) -> Exit:
         """Run the plan's container to its end, hand its lines on as they come, and leave nothing behind.
 
-        KeyboardInterrupt stops the container (STOP_SECONDS to say goodbye), hands its last lines on and is raised again.
-        Raises KitError where the engine refuses the container, or where it outlives its deadline.
+        `on_bytes` is handed what it writes as it is, an unfinished line too. KeyboardInterrupt stops the container
+        (STOP_SECONDS to say goodbye), hands its last lines on and is raised again. Raises KitError where the engine refuses
+        the container, or where it outlives its deadline.
         """
+        with self._created(plan) as container, _attached(container) as stream:
+            over = _handing_on(stream, _Lines(on_line, on_bytes))
+            try:
+                container.start()
+                ended = over(plan.deadline_seconds)
+            except KeyboardInterrupt:
+                threading.Thread(target=container.stop, kwargs={"timeout": STOP_SECONDS}, daemon=True).start()
+                if not over(STOP_SECONDS + 5):
+                    threading.Thread(target=_remove, args=(container,), daemon=True).start()
+                raise
+            if not ended:
+                threading.Thread(target=_remove, args=(container,), daemon=True).start()
+                raise KitError(f"the container gave no answer within {plan.deadline_seconds:g} s")
+            return _exit(container)
+
+    @contextmanager
+    def serving(self, plan: RunPlan, on_line: OnLine) -> Iterator[Callable[[float | None], Exit | None]]:
+        """Run the plan's container beside kit and stop it afterwards; give what waits for it, so many seconds at most, and
+        returns how it ended, None where it still runs. Its lines come from a thread. Raises as `run` does."""
+        with self._created(plan) as container, _attached(container) as stream:
+            over = _handing_on(stream, _Lines(on_line))
+            try:
+                container.start()
+                yield lambda seconds: _exit(container) if over(seconds) else None
+            finally:
+                container.stop(timeout=STOP_SECONDS)
+                over(STOP_SECONDS)
+
+    def attend(self, plan: RunPlan) -> int:
+        """Run the plan's container on kit's own stdin, stdout and stderr and return its exit code. Raises as `run` does.
+
+        Docker's own client carries them: it knows terminals and their sizes.
+        """
+        with self._created(plan) as container:
+            # Its own keys to detach begin with Ctrl-P, which shells use.
+            command = [docker_command(), "start", "--attach", "--interactive", "--detach-keys", "ctrl-^,ctrl-^"]
+            process = subprocess.Popen([*command, container.id], env=self.environment)
+            try:
+                return process.wait()
+            except BaseException:
+                _remove(container)  # then the client ends by itself and leaves the terminal as it was
+                process.wait(STOP_SECONDS)
+                raise
+
+    @contextmanager
+    def _created(self, plan: RunPlan) -> Iterator[Any]:
+        """Give the container of a plan, not started; it is gone afterwards. KitError where the engine refuses it."""
         from docker.errors import APIError, DockerException, ImageNotFound
         from requests.exceptions import RequestException
 
         try:
             container = self._client.containers.create(**container_options(plan))
-            with ExitStack() as leave:
-                leave.callback(_remove, container)
-                stream = container.attach(stream=True, demux=True, logs=True)
-                leave.callback(stream._response.close)  # docker-py's own stream.close() leaves its socket open
-                container.start()
-                _hand_on(container, stream, on_line, plan.deadline_seconds)
-                code = container.wait(timeout=API_SECONDS)["StatusCode"]
-                container.reload()
-                return Exit(code, bool(container.attrs["State"].get("OOMKilled")))
+            try:
+                yield container
+            finally:
+                _remove(container)
         except ImageNotFound as error:
             raise KitError(f"the image {plan.image} is not in the engine; build it: kit build") from error
         except APIError as error:
@@ -196,7 +237,7 @@ class BuildFailedError(KitError):
 
 
 def container_options(plan: RunPlan) -> dict[str, Any]:
-    """Return the SDK's arguments for a plan: unprivileged, read-only, without network, limited."""
+    """Return the SDK's arguments for a plan: unprivileged, read-only, limited, without network unless it wants one."""
     from docker.types import Mount
 
     assert plan.image is not None
@@ -213,7 +254,12 @@ def container_options(plan: RunPlan) -> dict[str, Any]:
         "group_add": node_groups() if plan.gpus else [],
         "devices": list(plan.devices),
         "labels": {**plan.labels, f"{LABEL}.owner": owner()},
-        "network_mode": "none",
+        "network_mode": "bridge" if plan.network else "none",
+        "ports": {f"{port.inside}/tcp": ("127.0.0.1", port.here) for port in plan.ports},
+        "working_dir": plan.folder,
+        "stdin_open": plan.stdin,
+        "tty": plan.terminal,
+        "stop_signal": plan.stop_signal,
         "read_only": True,
         "tmpfs": {"/tmp": "rw,exec,mode=1777"},
         "cap_drop": ["ALL"],
@@ -256,6 +302,8 @@ def build_command(plan: BuildPlan, output: list[str], builder: str) -> list[str]
     """Return the command line of a build; secrets and contexts by path, so that nothing of them is in the image."""
     command = [docker_command(), "buildx", "build", "--builder", builder, "--progress", "plain", *output]
     command += ["--provenance", "false", "--target", plan.target]
+    if plan.file:
+        command += ["--file", str(plan.file)]
     if plan.no_cache:
         command += ["--no-cache"]
     for name, value in plan.arguments.items():
@@ -377,55 +425,65 @@ def _remove(container: Any) -> None:
         container.remove(force=True, v=True)
 
 
-def _hand_on(container: Any, stream: Any, on_line: OnLine, deadline_seconds: float | None) -> None:
-    """Hand every line of a container's streams on until they end, those that it says while Ctrl-C stops it too.
+@contextmanager
+def _attached(container: Any) -> Iterator[Any]:
+    """Give what a container writes, pairs of bytes of its stdout and stderr, from its start."""
+    stream = container.attach(stream=True, demux=True, logs=True)
+    try:
+        yield stream
+    finally:
+        stream._response.close()  # docker-py's own stream.close() leaves its socket open
 
-    They are read in a thread, since an interrupt would end the reader with the lines that it holds.
+
+def _exit(container: Any) -> Exit:
+    """Return how a container ended that said its last."""
+    code = container.wait(timeout=API_SECONDS)["StatusCode"]
+    container.reload()
+    return Exit(code, bool(container.attrs["State"].get("OOMKilled")))
+
+
+def _handing_on(stream: Any, lines: _Lines) -> Callable[[float | None], bool]:
+    """Hand on what a container writes, and return what waits for the end of that, so many seconds, and tells if it came.
+
+    A thread does it, since Ctrl-C would end whoever reads or gets the lines in their midst. It is not joined: until Python
+    3.13 a thread counts as ended when Ctrl-C ends a join. https://github.com/python/cpython/issues/90882
     """
-    chunks: queue.SimpleQueue[tuple[bytes | None, bytes | None] | None] = queue.SimpleQueue()
+    failed: list[BaseException] = []
+    done = threading.Event()
 
     def read() -> None:
         try:
             for pair in stream:
-                chunks.put(pair)
+                lines.feed(pair)
+            lines.end()
+        except BaseException as error:  # raised where it is waited for
+            failed.append(error)
         finally:
-            chunks.put(None)
+            done.set()
 
     threading.Thread(target=read, daemon=True).start()
-    lines = _Lines(on_line)
-    until = None if deadline_seconds is None else time.monotonic() + deadline_seconds
-    interrupted = False
-    while True:
-        try:
-            pair = chunks.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
-        except queue.Empty:
-            threading.Thread(target=_remove, args=(container,), daemon=True).start()
-            if interrupted:
-                break
-            raise KitError(f"the container gave no answer within {deadline_seconds:g} s") from None
-        except KeyboardInterrupt:
-            interrupted = True
-            until = time.monotonic() + STOP_SECONDS + 5
-            threading.Thread(target=container.stop, kwargs={"timeout": STOP_SECONDS}, daemon=True).start()
-            continue
-        if pair is None:
-            break
-        lines.feed(pair)
-    lines.end()
-    if interrupted:
-        raise KeyboardInterrupt
+
+    def over(seconds: float | None) -> bool:
+        ended = done.wait(seconds)
+        if failed:
+            raise failed[0]
+        return ended
+
+    return over
 
 
 class _Lines:
     """Turns the chunks of the two streams into lines."""
 
-    def __init__(self, on_line: OnLine) -> None:
-        self._on_line = on_line
-        self._rest: dict[Literal["stdout", "stderr"], bytes] = {"stdout": b"", "stderr": b""}
+    def __init__(self, on_line: OnLine, on_bytes: OnBytes | None = None) -> None:
+        self._on_line, self._on_bytes = on_line, on_bytes
+        self._rest: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
 
     def feed(self, pair: tuple[bytes | None, bytes | None]) -> None:
         """Hand the lines on that these chunks end."""
         for name, chunk in zip(self._rest, pair, strict=True):
+            if chunk and self._on_bytes:
+                self._on_bytes(name, chunk)
             *whole, self._rest[name] = (self._rest[name] + (chunk or b"")).split(b"\n")
             for line in whole:
                 self._on_line(name, line.decode(errors="replace"))

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-OnLine = Callable[[Literal["stdout", "stderr"], str], None]
+Stream = Literal["stdout", "stderr"]
+OnLine = Callable[[Stream, str], None]
+OnBytes = Callable[[Stream, bytes], None]
 
 LABEL = "org.kit"
 
@@ -39,6 +41,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Port:
+    """A TCP port of a container and the one of this machine's loopback that leads to it."""
+
+    inside: int
+    here: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunPlan:
     """One process to run: in a container where there is an image, else as a child of kit."""
 
@@ -54,6 +64,12 @@ class RunPlan:
     labels: dict[str, str] = field(default_factory=dict)
     deadline_seconds: float | None = None  # then the container is killed
     selinux: bool = False  # the engine labels containers: they may not read the host's folders unless that is off
+    network: bool = False  # the engine's bridge; a container with ports needs it
+    ports: tuple[Port, ...] = ()
+    folder: str | None = None  # that the process starts in, where it is not the image's
+    stdin: bool = False  # kit's own goes to it
+    terminal: bool = False
+    stop_signal: str | None = None  # what asks it to end, where it is not the image's
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +92,4 @@ class BuildPlan:
     secret_texts: dict[str, str]
     labels: dict[str, str]
     no_cache: bool = False
+    file: Path | None = None  # where it is not the context's Dockerfile

@@ -1,0 +1,5 @@
+"""Wants the network."""
+
+import urllib.request
+
+urllib.request.urlopen("https://example.com", timeout=5)

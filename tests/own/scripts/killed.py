@@ -1,0 +1,6 @@
+"""Is killed."""
+
+import os
+import signal
+
+os.kill(os.getpid(), signal.SIGKILL)

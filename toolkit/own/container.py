@@ -1,0 +1,145 @@
+"""The container that somebody's own code gets: its image with their packages, its GPUs, and what it may use."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolkit import doctor
+from toolkit.engine.docker import Docker
+from toolkit.engine.downloads import CA_VARIABLES, PROXIES, ca_bundle
+from toolkit.engine.plan import LABEL, GpuRequest, Limits, Mount, RunPlan
+from toolkit.facts import Facts
+from toolkit.images.build import build, current
+from toolkit.images.choice import fitting
+from toolkit.images.machine import container_user, selinux
+from toolkit.images.variants import with_extra
+from toolkit.model import KitError, UsageError
+from toolkit.own import layer
+from toolkit.workloads.plan import QUIET, chosen_gpus, gpu_indices, gpu_request
+
+# The GPUs' memory as it is needed and not all of it at once: in every process, whenever it imports TensorFlow, and
+# before anything that it says to that of its own. Sources: TensorFlow's core/common_runtime/gpu/gpu_process_state.cc,
+# https://docs.jax.dev/en/latest/gpu_memory_allocation.html
+GROWTH = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+# A user without an entry in /etc/passwd: getpass.getuser() goes by these.
+PERSON = {"HOME": "/tmp", "USER": "kit", "LOGNAME": "kit", "SHELL": "/bin/bash"}
+
+CA = "/ca.crt"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked of a container. `tensorflow` is a version, the newest that fits where none is named."""
+
+    gpus: str = "auto"
+    device: str = "auto"
+    network: bool = False
+    growth: bool = True
+    tensorflow: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An image in an engine, and what of the machine a container of it gets."""
+
+    engine: Docker
+    facts: Facts
+    image: str  # its tag
+    gpus: GpuRequest | None = None
+    proxies: dict[str, str] = field(default_factory=dict)
+    ca: Path | None = None  # the bundle of certificates that this machine trusts; the image has none
+    notes: tuple[str, ...] = ()  # what is not as somebody may think
+
+
+def checked(options: Options) -> Options:
+    """Return the options as they are; UsageError where one has a value that cannot be."""
+    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", options.device):
+        raise UsageError(f"--device {options.device}: give auto, cpu, gpu, or one GPU as in gpu:1")
+    return options
+
+
+def ready(
+    engine: Docker, options: Options, extra: str, requirements: Path | None, on_progress: Callable[[str], None]
+) -> Place:
+    """Return the image with an extra, and with the packages of a requirements file where there is one, built if missing.
+
+    Raises UsageError and KitError where the options ask for GPUs that are not there or cannot be handed over, or for
+    packages that the image's own keep from being there, layer.NotBuiltError where an image cannot be built.
+    """
+    facts = doctor.this_machine()
+    gpus = requested(checked(options), facts)
+    asked = options.gpus != "auto" or options.device != "auto"
+    row, on_cpu = fitting(facts, "cpu" if gpus is None else "gpu" if asked else None, options.tensorflow)
+    each = with_extra(row, extra)
+    if not current(engine, each):
+        on_progress(f"building {each.tag} first: it is missing, or its inputs changed")
+        built = build(engine, each, facts, on_progress)
+        if built.tag is None:
+            raise layer.NotBuiltError(each.tag, built.findings, built.log)
+    image = layer.image(engine, each, requirements, on_progress) if requirements else each.tag
+    environment = dict(os.environ)
+    proxies = {name: environment[name] for name in PROXIES if environment.get(name)}
+    notes = (on_cpu,) if on_cpu else ()
+    return Place(engine, facts, image, None if on_cpu else gpus, proxies, ca_bundle(environment), notes)
+
+
+def requested(options: Options, facts: Facts) -> GpuRequest | None:
+    """Return what to ask the engine for. UsageError and KitError where a GPU was asked for that the container cannot get."""
+    device, _, number = options.device.partition(":")
+    if device == "cpu":
+        return None
+    request = gpu_request(options.gpus, facts)
+    if device == "gpu":
+        there = len(chosen_gpus(options.gpus, gpu_indices(facts)))
+        if there <= int(number or 0):
+            raise UsageError(f"--device {options.device}: there are {there} GPUs to run on; kit doctor tells why")
+        if request is None:
+            raise KitError(
+                f"--device {options.device}: the container engine has no way to hand GPUs over; kit doctor tells why"
+            )
+    return request
+
+
+def plan(
+    command: tuple[str, ...],
+    options: Options,
+    place: Place,
+    mounts: tuple[Mount, ...],
+    memory_bytes: int,
+    kind: str,
+    environment: dict[str, str] | None = None,
+) -> RunPlan:
+    """Return the process of a container in the folder /work, as the caller, with what it may use. `kind` is its label."""
+    number = options.device.partition(":")[2]
+    online = place.proxies | (dict.fromkeys(CA_VARIABLES, CA) if place.ca else {})
+    return RunPlan(
+        command=command,
+        environment={
+            **QUIET,
+            **PERSON,
+            **(GROWTH if options.growth else {}),
+            **({"CUDA_VISIBLE_DEVICES": number} if number else {}),
+            **(online if options.network else {}),
+            **(environment or {}),
+        },
+        mounts=(*mounts, *([Mount(place.ca, CA)] if options.network and place.ca else [])),
+        image=place.image,
+        user=container_user(place.facts),
+        gpus=place.gpus,
+        limits=Limits(memory_bytes=memory_bytes),
+        labels={f"{LABEL}.workload": kind},
+        selinux=selinux(place.facts),
+        network=options.network,
+        folder="/work",
+    )
+
+
+def folder(given: Path) -> Path:
+    """Return a folder by its full path; UsageError where it is none."""
+    if not given.is_dir():
+        raise UsageError(f"{given} is {'a file: give the folder that it is in' if given.exists() else 'not there'}")
+    return given.resolve()
