@@ -28,9 +28,9 @@ def not_arrays(samples: Any, validation_data: Any) -> str:
     from keras.src.trainers.data_adapters.array_data_adapter import can_convert_arrays
 
     for what, given in (("samples", samples), ("validation data", validation_data)):
-        if not can_convert_arrays(given):
-            kind = type(given[0] if isinstance(given, tuple) else given).__name__
-            return f"the {what} come batch by batch from a {kind}, and the loop needs arrays"
+        for part in given if isinstance(given, tuple) else (given,):
+            if not can_convert_arrays(part):
+                return f"the {what} come from a {type(part).__name__}, and the loop needs arrays"
     return ""
 
 

@@ -29,7 +29,6 @@ SLOW_BY_XLA = (
 FEW_MULTIPLICATIONS = 16_384
 ONE_FUNCTION = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=262144"
 
-FIRST_CALL_STEPS = 16
 CALL_SECONDS = 0.5  # Python handles signals between calls, so that none may take long
 
 
@@ -151,8 +150,8 @@ def without_xla(model: Any, traced: Any) -> str:
 
 
 def trained(run: Run, order: Order, train: Batches, steps: int) -> tuple[dict[str, Any], int]:
-    """Run an epoch of training in calls of so many steps, as many more as fit in half a second; return its metrics, and
-    the steps that a call may have from here on."""
+    """Run an epoch of training in calls of so many steps, then of as many as half a second takes; return its metrics, and
+    the steps of the next epoch's first call."""
     import tensorflow as tf
 
     ordered = tf.constant(order)
@@ -163,7 +162,10 @@ def trained(run: Run, order: Order, train: Batches, steps: int) -> tuple[dict[st
         began = time.perf_counter()
         metrics = run(ordered, start, stop, int(stop == full), 0)
         np.asarray(metrics["loss"])  # a GPU's work is done when its numbers are here
-        if time.perf_counter() - began < CALL_SECONDS / 2 and stop - start == steps:
+        seconds = time.perf_counter() - began
+        if seconds > CALL_SECONDS:
+            steps = -(-steps // 2)
+        elif seconds < CALL_SECONDS / 2 and stop - start == steps:
             steps *= 2
         if stop == full:
             return metrics, steps

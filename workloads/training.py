@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from batches import Batches, batches, in_order, not_arrays, orders
-from epoch import FIRST_CALL_STEPS, Loop, compiled, trained
+from epoch import Loop, compiled, trained
 
 BUDGET_BYTES = 2 << 30
 
@@ -90,9 +90,9 @@ def _fit(
         callbacks = keras.callbacks.CallbackList(callbacks, add_history=True, model=model, **told)
     model.stop_training = False
     logs: dict[str, Any] = {}
-    steps = FIRST_CALL_STEPS
+    steps = 1  # of a call, which doubles while it is short
     callbacks.on_train_begin()
-    for epoch in range(model._initial_epoch or initial_epoch, epochs):
+    for epoch in range(getattr(model, "_initial_epoch", None) or initial_epoch, epochs):
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
         order = drawn(epoch)

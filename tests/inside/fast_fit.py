@@ -180,12 +180,12 @@ def test_an_interrupted_training_goes_on_to_the_same_bits() -> None:
 
 def test_how_many_steps_a_call_has_changes_nothing() -> None:
     whole, _ = trained(training.fit, course, X, Y, loop="graph", epochs=2, seed=5)
-    kept = training.FIRST_CALL_STEPS, epoch.CALL_SECONDS
+    kept = epoch.CALL_SECONDS
     try:
-        training.FIRST_CALL_STEPS, epoch.CALL_SECONDS = 7, 0.0
+        epoch.CALL_SECONDS = 0.0  # a step a call
         parts, _ = trained(training.fit, course, X, Y, loop="graph", epochs=2, seed=5)
     finally:
-        training.FIRST_CALL_STEPS, epoch.CALL_SECONDS = kept
+        epoch.CALL_SECONDS = kept
     assert all((one == other).all() for one, other in zip(state(whole), state(parts), strict=True))
 
 
@@ -230,7 +230,7 @@ def test_what_the_loop_cannot_do_is_said_and_done_by_fit() -> None:
     assert reason(small(), callbacks=[EachBatch()]) == ("fit", "the callback EachBatch has on_train_batch_end")
     by_batch = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: None)
     assert reason(small(), callbacks=[by_batch]) == ("fit", "the callback LambdaCallback has on_train_batch_begin")
-    assert reason(small(), validation_data=dataset)[1].startswith("the validation data come batch by batch")
+    assert reason(small(), validation_data=dataset)[1].startswith("the validation data come from a ")
     assert "ParallelMapDataset" in reason(small(), dataset.map(lambda x, y: (x, y), tf.data.AUTOTUNE))[1]
     assert "generator" in reason(small(), endless(), steps_per_epoch=3)[1]
     assert reason(small(), steps_per_epoch=3) == ("fit", "steps_per_epoch=3 is fit's alone")

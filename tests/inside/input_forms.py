@@ -52,10 +52,7 @@ def test_every_form_trains_the_same_weights() -> None:
 
 def test_xla_trains_the_weights_that_a_generator_trains_by_fit() -> None:
     by_fit = trained("generator", jit=True)
-    assert (by_fit[2].kind, by_fit[2].why.split(":")[0]) == (
-        "fit",
-        "the samples come batch by batch from a generator, and the loop needs arrays",
-    )
+    assert by_fit[2] == ("fit", "the samples come from a generator, and the loop needs arrays", 0.0)
     for form in ("numpy", "weighted"):
         other = trained(form, jit=True, whole=True)
         assert other[2].kind == "xla"
