@@ -69,7 +69,7 @@ def _write(files: list[Path], target: CheckTarget, *, ask: bool, json: bool) -> 
     output = terminal.console(stderr=json)
     changed, notebooks = rewriting.rewrites(files, target)
     for notebook in notebooks:
-        output.print(f"{notebook}: notebooks are left as they are", markup=False, style="dim")
+        output.print(f"{notebook}: notebooks are left as they are", markup=False, style="dim", soft_wrap=True)
     for each in changed:
         output.print(view.diff(each.diff), soft_wrap=True)
     if not changed:
