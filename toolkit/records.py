@@ -91,6 +91,15 @@ def goes_on(folder: Path) -> bool:
     return False
 
 
+def event(line: str) -> dict[str, Any] | None:
+    """Return the event that a workload told in a line, None where it is something else that it printed."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) and "event" in told else None
+
+
 def write_json(file: Path, data: dict[str, Any]) -> None:
     """Write a JSON file whole or not at all, owned by the caller."""
     paths.make(file.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
@@ -35,6 +36,18 @@ def uv_environment() -> dict[str, str]:
     """Return this process's environment for uv, which is told of the machine's CA bundle and of pip's indexes."""
     ca = ca_bundle(dict(os.environ))
     return {**os.environ, **network(dict(os.environ)), **({"SSL_CERT_FILE": str(ca)} if ca else {})}
+
+
+def uv_compile(arguments: list[str], folder: str) -> subprocess.CompletedProcess[str]:
+    """Run `uv pip compile` in a folder, which is where it looks for its settings, and return what it said."""
+    return subprocess.run(
+        [uv_command(), "pip", "compile", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=uv_environment(),
+    )
 
 
 def uv_command() -> str:

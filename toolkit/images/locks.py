@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from toolkit.compat import tables
-from toolkit.engine.downloads import uv_command, uv_environment
+from toolkit.engine.downloads import uv_compile
 from toolkit.images.variants import OLDEST_PYTHON, Extra, Variant, extras, spec, variants
 from toolkit.model import KitError, LockChange, LockRecord
 
@@ -153,7 +152,7 @@ def resolved(lock: Lock, preferred: str) -> str:
             PROJECT.format(OLDEST_PYTHON, json.dumps(lock.requirements), json.dumps(lock.environments)),
             encoding="utf-8",
         )
-        command = [uv_command(), "pip", "compile", str(project), "--quiet", "--universal"]
+        command = [str(project), "--quiet", "--universal"]
         command += ["--python-version", OLDEST_PYTHON, "--generate-hashes", "--no-header", "--no-annotate"]
         command += ["--output-file", str(out)]
         for number, file in enumerate(lock.keeps):
@@ -163,14 +162,7 @@ def resolved(lock: Lock, preferred: str) -> str:
         if lock.layer:
             for name in sorted(below):  # the layers below have them already
                 command += ["--no-emit-package", name]
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=folder,  # where uv looks for its settings
-            env=uv_environment(),
-        )
+        done = uv_compile(command, folder)
         if done.returncode != 0:
             raise KitError(f"uv cannot resolve {lock.file.name}:\n{done.stderr.strip()}")
         text = out.read_text(encoding="utf-8")

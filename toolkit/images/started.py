@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from toolkit import paths
+from toolkit import paths, records
 from toolkit.engine.docker import Docker
 from toolkit.engine.plan import LABEL, Exit, GpuRequest, Limits, Mount, RunPlan
 from toolkit.facts import Facts
@@ -102,7 +101,7 @@ def _heard(engine: Docker, order: RunPlan) -> Told:
     log: list[str] = []
 
     def on_line(stream: str, line: str) -> None:
-        event = _event(line) if stream == "stdout" else None
+        event = records.event(line) if stream == "stdout" else None
         if event is None:
             log.append(line)
         else:
@@ -116,14 +115,6 @@ def _heard(engine: Docker, order: RunPlan) -> Told:
         if not events and not NO_PROGRAM.search(str(error)):
             raise
     return Told(tuple(events), tuple(log), ended)
-
-
-def _event(line: str) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and "event" in event else None
 
 
 def _variable(image: dict[str, Any] | None, name: str) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 import tomllib
@@ -24,7 +23,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from toolkit import paths
-from toolkit.engine.downloads import INDEXES, ca_bundle, network, uv_command, uv_environment
+from toolkit.engine.downloads import INDEXES, ca_bundle, network, uv_compile
 from toolkit.images.locks import Pin, read
 from toolkit.images.variants import Variant, locked_for, pythons, spec
 from toolkit.model import KitError, UsageError, WheelsRecord
@@ -189,10 +188,10 @@ def found(wanted: dict[str, Pin], on: Target) -> list[Wheel]:
     with tempfile.TemporaryDirectory() as scratch:
         lock, out = Path(scratch, "lock.txt"), Path(scratch, "pylock.toml")
         lock.write_text("".join(pin.line for pin in wanted.values()), encoding="utf-8")
-        command = [uv_command(), "pip", "compile", str(lock), "--output-file", str(out), "--quiet", "--no-header"]
+        command = [str(lock), "--output-file", str(out), "--quiet", "--no-header"]
         command += ["--format", "pylock.toml", "--no-deps", "--only-binary", ":all:", "--python-version", on.python]
         command += ["--python-platform", f"{on.machine}-manylinux_{GLIBC[0]}_{GLIBC[1]}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=scratch, env=uv_environment())
+        done = uv_compile(command, scratch)
         if done.returncode != 0:
             raise KitError(f"uv does not find the wheels:\n{done.stderr.strip()}")
         packages = tomllib.loads(out.read_text(encoding="utf-8"))["packages"]

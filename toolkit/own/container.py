@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from toolkit.images.machine import container_user, selinux
 from toolkit.images.variants import with_extra
 from toolkit.model import KitError, UsageError
 from toolkit.own import layer
-from toolkit.workloads.plan import QUIET, chosen_gpus, gpu_indices, gpu_request
+from toolkit.workloads.plan import QUIET, check_device, chosen_gpus, gpu_indices, gpu_request
 
 # The GPUs' memory as it is needed and not all of it at once: in every process, whenever it imports TensorFlow, and
 # before anything that it says to that of its own. Sources: TensorFlow's core/common_runtime/gpu/gpu_process_state.cc,
@@ -55,13 +54,6 @@ class Place:
     notes: tuple[str, ...] = ()  # what is not as somebody may think
 
 
-def checked(options: Options) -> Options:
-    """Return the options as they are; UsageError where one has a value that cannot be."""
-    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", options.device):
-        raise UsageError(f"--device {options.device}: give auto, cpu, gpu, or one GPU as in gpu:1")
-    return options
-
-
 def ready(
     engine: Docker, options: Options, extra: str, requirements: Path | None, on_progress: Callable[[str], None]
 ) -> Place:
@@ -71,7 +63,8 @@ def ready(
     packages that the image's own keep from being there, layer.NotBuiltError where an image cannot be built.
     """
     facts = doctor.this_machine()
-    gpus = requested(checked(options), facts)
+    check_device(options.device)
+    gpus = requested(options, facts)
     asked = options.gpus != "auto" or options.device != "auto"
     row, on_cpu = fitting(facts, "cpu" if gpus is None else "gpu" if asked else None, options.tensorflow)
     each = with_extra(row, extra)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from toolkit import paths
 from toolkit.engine.docker import BuildFailedError, Docker
-from toolkit.engine.downloads import uv_command, uv_environment
+from toolkit.engine.downloads import uv_compile
 from toolkit.engine.plan import LABEL, BuildPlan
 from toolkit.images import wheels
 from toolkit.images.failures import failure
@@ -112,7 +111,7 @@ def resolved(each: Variant, requirements: Path) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         out, twins = Path(scratch, "packages.txt"), Path(scratch, "tensorflow.txt")
         twins.write_text("".join(f"{name}=={each.tensorflow}\n" for name in TENSORFLOW), encoding="utf-8")
-        command = [uv_command(), "pip", "compile", str(requirements.resolve()), "--output-file", str(out), "--quiet"]
+        command = [str(requirements.resolve()), "--output-file", str(out), "--quiet"]
         command += ["--no-header", "--no-annotate", "--generate-hashes", "--only-binary", ":all:"]
         command += ["--python-version", on.python]
         command += ["--python-platform", f"{on.machine}-manylinux_{wheels.GLIBC[0]}_{wheels.GLIBC[1]}"]
@@ -120,14 +119,7 @@ def resolved(each: Variant, requirements: Path) -> str:
             command += ["--constraint", str(file)]
         for name in sorted({*wheels.pins(each.locks, on), *TENSORFLOW}):
             command += ["--no-emit-package", name]
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=scratch,  # where uv looks for its settings
-            env=uv_environment(),
-        )
+        done = uv_compile(command, scratch)
         if done.returncode != 0:
             raise refused(each, requirements, done.stderr.strip())
         return out.read_text(encoding="utf-8").partition("\n# The following packages were excluded")[0].strip() + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -83,7 +82,7 @@ def is_run(folder: Path) -> bool:
             first = file.readline()
     except (OSError, UnicodeDecodeError):
         return False
-    return not first or _event(first) is not None
+    return not first or records.event(first) is not None
 
 
 def read(folder: Path) -> Run:
@@ -113,7 +112,7 @@ def events(folder: Path) -> list[Event]:
         text = (folder / "events.jsonl").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    return [event for line in text.splitlines() if (event := _event(line))]
+    return [event for line in text.splitlines() if (event := records.event(line))]
 
 
 def remove(folders: tuple[Path, ...], ask: Callable[[Run, int], bool]) -> RemovalRecord:
@@ -172,14 +171,6 @@ def _folders(parent: Path) -> Iterator[Path]:
 def _some(ids: list[str]) -> str:
     more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
     return ", ".join(ids[:NAMED]) + more
-
-
-def _event(line: str) -> Event | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and "event" in event else None
 
 
 def _told(happened: list[Event]) -> dict[str, Any]:

@@ -34,10 +34,15 @@ class Options:
     deterministic: bool = False
 
 
+def check_device(device: str) -> None:
+    """Raise UsageError unless a device is one that --device takes."""
+    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
+        raise UsageError(f"--device {device}: give auto, cpu, gpu, or one GPU as in gpu:1")
+
+
 def checked(options: Options, work: Workload) -> Options:
     """Return the options of a workload's run as they are; UsageError where one has a value that cannot be."""
-    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", options.device):
-        raise UsageError(f"--device {options.device}: give auto, cpu, gpu, or one GPU as in gpu:1")
+    check_device(options.device)
     if options.input not in work.inputs:
         raise UsageError(f"--input {options.input}: {work.name} takes {', '.join(work.inputs)}")
     return options

@@ -40,7 +40,7 @@ def run(
     log: list[str] = []
 
     def on_line(stream: str, line: str) -> None:
-        event = _event(line) if stream == "stdout" else None
+        event = records.event(line) if stream == "stdout" else None
         if event is None:
             log.append(line)
             folder.log.write(line + "\n")
@@ -76,11 +76,3 @@ def run(
     )
     folder.close(document("run", told))
     return told
-
-
-def _event(line: str) -> Event | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and "event" in event else None
