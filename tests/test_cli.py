@@ -39,7 +39,7 @@ def test_help_needs_no_heavy_import() -> None:
         (["doctor", "--simulate", "nouveau", "--replay", CAPTURE], 2, "two machines"),
         (["explain", "--id", "nouveau-active"], 0, ""),
         (["explain", "--id", "noveau"], 2, "did you mean nouveau-active"),
-        (["explain"], 2, "give --id"),
+        (["explain", "--id", "nouveau-active", "--list"], 2, "three questions"),
         (["doctor", "--replay", "/nowhere"], 3, "cannot read the capture"),
         (["doctor", "--replay", "pyproject.toml"], 3, "is no capture"),
         (["build", "--variant", "rocm"], 2, "give auto, gpu or cpu"),

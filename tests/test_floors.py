@@ -10,7 +10,7 @@ FLOORS = [
     {"cli"},
     {"show", "workloads", "own"},
     {"pages"},
-    {"doctor"},
+    {"doctor", "failed"},
     {"images", "scenarios"},
     {"chain", "check", "explain"},
     {"checks", "compat"},

@@ -123,6 +123,14 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a log shows: a fault, its root cause first; lines that frighten and mean nothing; or what kit cannot tell."""
+
+    verdict: Literal["fault", "benign", "unknown"]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """How one check ended: nothing wrong, a finding, not possible, or a crash of the check itself."""
 
@@ -154,11 +162,17 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One fault of the vocabulary, with the checks that find it and a machine of the library that has it."""
+    """One fault of the vocabulary: what it is, how it comes about, what confirms it and what mends it by platform ("any"
+    too), with the checks that find it, a machine of the library that has it, and lines of logs that show it."""
 
     id: str
     title: str
-    fix: str
+    what: str
+    how: str
+    confirm: tuple[Step, ...]
+    fixes: dict[str, tuple[Step, ...]]
+    says: tuple[str, ...]
+    sources: tuple[str, ...]
     checks: tuple[str, ...]
     rung: RungName | None
     machine: str | None

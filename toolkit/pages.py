@@ -1,15 +1,18 @@
-"""The page of a fault: its words, and what the library of machines shows of it."""
+"""The page of a fault: its words, and what the library of machines and the signatures of logs show of it."""
 
 from __future__ import annotations
 
 from functools import cache
 
-from toolkit import chain, scenarios
+from toolkit import chain, faults, scenarios
 from toolkit.checks import check_id, rules
+from toolkit.explain.table import table
 from toolkit.facts import Facts
 from toolkit.faults import vocabulary
 from toolkit.host import capture
 from toolkit.model import RUNGS, Finding, Page, RungName, UsageError
+
+SAID = 3  # lines of logs on a page
 
 
 def page(fault: str) -> Page:
@@ -26,8 +29,29 @@ def page(fault: str) -> Page:
     related = tuple(
         other for other in sorted(_shown()) if other != fault and rung and _rung(_shown()[other][0][2]) == rung
     )
-    words = vocabulary()[fault]
-    return Page(fault, words["title"], words["fix"], names, rung, machine, example, related)
+    words = faults.page(fault)
+    return Page(
+        id=fault,
+        title=vocabulary()[fault]["title"],
+        what=words.get("what", ""),
+        how=words.get("how", ""),
+        confirm=faults.steps(words.get("confirm", ())),
+        fixes={platform: faults.steps(rows) for platform, rows in words["fix"].items()},
+        says=_says(fault),
+        sources=tuple(words.get("sources", ())),
+        checks=names,
+        rung=rung,
+        machine=machine,
+        example=example,
+        related=tuple(dict.fromkeys((*words.get("related", ()), *related))),
+    )
+
+
+def _says(fault: str) -> tuple[str, ...]:
+    """Return lines that show a fault in logs, the plainest words for it first."""
+    rows = [each for each in table().signatures if any(cause.fault == fault for cause in each.causes)]
+    rows.sort(key=lambda each: (each.fault != fault, -each.specificity))
+    return tuple(each.example for each in rows[:SAID])
 
 
 @cache

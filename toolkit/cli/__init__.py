@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from toolkit.cli import check, compat, doctor, image, images, own, run, runs, verify
+from toolkit.cli import check, compat, doctor, explain, image, images, own, run, runs, verify
 from toolkit.cli.frame import HEALTHY
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     help="Finds where a GPU machine loses its GPUs, builds TensorFlow images that have them, and trains in those.",
 )
 app.command()(doctor.doctor)
-app.command()(doctor.explain)
+app.command()(explain.explain)
 app.command()(compat.compat)
 app.command()(check.check)
 app.command()(images.build)

@@ -1,4 +1,4 @@
-"""kit doctor and kit explain."""
+"""kit doctor."""
 
 from __future__ import annotations
 
@@ -62,28 +62,3 @@ def doctor(
             raise KitError("nothing of this machine could be judged: kit doctor -v tells what could not be read")
         problem = record.root_cause or any(found.severity in severities for found in record.findings)
         raise typer.Exit(PROBLEM if problem else HEALTHY)
-
-
-def explain(
-    fault: Annotated[str | None, typer.Option("--id", help="Show the page of a fault.")] = None,
-    list_faults: Annotated[bool, typer.Option("--list", help="List every fault that kit knows.")] = False,
-    json: Json = False,
-) -> None:
-    """Explain a fault of kit's vocabulary: what it is, what mends it, and a machine that has it."""
-    with failing("explain", json):
-        from toolkit import faults, pages
-        from toolkit.model import document
-        from toolkit.show import doctor as view
-
-        if list_faults:
-            table(
-                json,
-                "faults",
-                ("fault", "title"),
-                [(name, row["title"]) for name, row in sorted(faults.vocabulary().items())],
-            )
-            return
-        if fault is None:
-            raise UsageError("give --id FAULT for its page, or --list for all of them")
-        page = pages.page(fault)
-        show(json, lambda: document("fault", page), lambda: view.page(page))

@@ -1,82 +1,135 @@
-"""Log text -> what went wrong: signatures are rows of this folder's JSON files, and this is all that evaluates them."""
+"""Log text -> what went wrong: signatures are rows of signatures/, and this is all that judges by them."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
+
+from packaging.version import InvalidVersion, Version
 
 from toolkit import faults
 from toolkit.explain.lines import LONGEST, Line
-from toolkit.model import Command, Evidence, Finding, Sentence, Step
+from toolkit.explain.search import MOST, Block, Hit, of_lines
+from toolkit.explain.table import HARMLESS, NOT_OURS, Cause, Context, Signature, table
+from toolkit.model import Evidence, Explanation, Finding, Step
 
-MOST = 5  # lines kept of one signature
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """One family of messages: what a line of it looks like, the fault that it shows, what mends that in general."""
-
-    name: str
-    fault: str
-    pattern: re.Pattern[str]
-    consequence_of: frozenset[str]  # faults and names of signatures: where one shows too, this one is no cause
-    cause: str
-    fix: tuple[Step, ...]
-    example: str
-    source: str
+Found = Mapping[int, list[Hit]]  # by the place of a pattern
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A signature in a log, with the first lines that it holds for."""
+    """A signature in a log: the first lines that it holds for, and the faults that it may be, the likeliest first.
+
+    One fault where the log decides. `platforms` are those that the log is of.
+    """
 
     signature: Signature
     lines: tuple[Line, ...]
+    causes: tuple[Cause, ...]
+    caught: dict[str, str]
+    platforms: frozenset[str]
 
 
-@cache
-def signatures() -> tuple[Signature, ...]:
-    """Return every signature, in the order of its file: of two that hold for one line the first stands."""
-    files = sorted(Path(__file__).parent.glob("*.json"))
-    return tuple(_signature(row) for file in files for row in json.loads(file.read_text(encoding="utf-8"))["rows"])
+def explain(blocks: Iterable[Block], log: str, machine: Mapping[str, Finding] | None = None) -> Explanation:
+    """Return what a log shows. `log` is its name; `machine`, by id, is what kit doctor found on the log's machine.
 
-
-def _signature(row: dict[str, Any]) -> Signature:
-    return Signature(
-        name=row["name"],
-        fault=row["fault"],
-        pattern=re.compile("|".join(row["patterns"])),
-        consequence_of=frozenset(row.get("consequence_of", ())),
-        cause=row["cause"],
-        fix=tuple(Command(**step) if "command" in step else Sentence(**step) for step in row["fix"]),
-        example=row["example"],
-        source=row["source"],
-    )
+    The root cause is first. Of a line that several faults print, the machine decides; else all come, the likeliest first.
+    """
+    every = _shown(blocks)
+    known = [each for each in every if each.signature.fault != HARMLESS]
+    if not known:
+        return Explanation("benign", _findings(every, log, machine))
+    if known[0].signature.fault == NOT_OURS:
+        return Explanation("unknown", _findings(known[:1], log, machine))
+    return Explanation("fault", _findings([each for each in known if each.signature.fault != NOT_OURS], log, machine))
 
 
 def shown(lines: Iterable[Line]) -> tuple[Shown, ...]:
-    """Return what a log's lines show, what was said first being first; what only follows from another is left out."""
-    seen: dict[str, tuple[Signature, list[Line]]] = {}
-    for line in lines:
-        text = line.text[:LONGEST]
-        signature = next((each for each in signatures() if each.pattern.search(text)), None)
-        if signature:
-            kept = seen.setdefault(signature.name, (signature, []))[1]
-            if len(kept) < MOST:
-                kept.append(line)
-    there = seen.keys() | {signature.fault for signature, _ in seen.values()}
-    return tuple(
-        Shown(signature, tuple(kept)) for signature, kept in seen.values() if not signature.consequence_of & there
-    )
+    """Return the faults that a log's lines show, the most specific first, then what was said first."""
+    return tuple(each for each in _shown(of_lines(lines)) if each.signature.fault not in {HARMLESS, NOT_OURS})
 
 
 def finding(each: Shown, log: str, first: Iterable[Step] = ()) -> Finding:
     """Return the finding of what a log shows, with `first` before what mends it in general. `log` is its name."""
+    found = _finding(each, each.causes[0], log)
+    return faults.finding(found.id, found.cause, [*first, *found.fix], found.evidence)
+
+
+def _shown(blocks: Iterable[Block]) -> list[Shown]:
+    """Return the signatures that hold, the most specific first, without what only follows from another."""
+    rows = table()
+    found = rows.patterns.found(blocks, rows.last)
+    platforms = frozenset(each.platform for each in rows.contexts if each.platform and _any(each.patterns, found))
+    versions = _versions(rows.contexts, found)
+    holding = [each for each in rows.signatures if _holds(each, found, platforms, versions)]
+    holding.sort(key=lambda each: -each.specificity)
+    taken: set[int] = set()  # numbers of lines: of two signatures that hold for one, the more specific stands
+    seen: list[Shown] = []
+    for each in holding:
+        hits = sorted((hit for place in each.patterns for hit in found.get(place, ())), key=lambda hit: hit.line.number)
+        hits = list({hit.line.number: hit for hit in hits if hit.line.number not in taken}.values())
+        if hits:
+            taken |= {hit.line.number for hit in hits}
+            lines = tuple(hit.line for hit in hits[:MOST])
+            seen.append(Shown(each, lines, _causes(each, found), hits[0].caught, platforms))
+    there = {name for each in seen for name in (each.signature.name, each.signature.fault)}
+    left = [each for each in seen if not each.signature.consequence_of & (there - {each.signature.name})]
+    return sorted(left, key=lambda each: (-each.signature.specificity, each.lines[0].number))
+
+
+def _any(places: Iterable[int], found: Found) -> bool:
+    return any(place in found for place in places)
+
+
+def _holds(each: Signature, found: Found, platforms: frozenset[str], versions: Mapping[str, Version]) -> bool:
+    return (
+        _any(each.patterns, found)
+        and all(_any(places, found) for places in each.needs)
+        and not _any(each.bars, found)
+        and (not each.platforms or not platforms or bool(each.platforms & platforms))
+        and all(
+            program not in versions or allowed.contains(versions[program], prereleases=True)
+            for program, allowed in each.versions.items()
+        )
+    )
+
+
+def _versions(contexts: Iterable[Context], found: Found) -> dict[str, Version]:
+    versions: dict[str, Version] = {}
+    for each in contexts:
+        for hit in (hit for place in each.patterns for hit in found.get(place, ()) if each.program):
+            try:
+                versions.setdefault(each.program or "", Version(hit.caught["version"]))
+            except InvalidVersion:
+                continue
+    return versions
+
+
+def _causes(each: Signature, found: Found) -> tuple[Cause, ...]:
+    """Return the faults that a signature may show; one where another line of the log tells which."""
+    told = [cause for cause in each.causes[1:] if cause.needs and all(_any(places, found) for places in cause.needs)]
+    return (told[0],) if told else each.causes
+
+
+def _findings(every: Iterable[Shown], log: str, machine: Mapping[str, Finding] | None) -> tuple[Finding, ...]:
+    findings: dict[str, Finding] = {}
+    for each in every:
+        here = [cause for cause in each.causes if cause.fault in (machine or {})]
+        for cause in here[:1] or each.causes:
+            found = _finding(each, cause, log, machine)
+            findings.setdefault(found.id if found.id != HARMLESS else each.signature.name, found)
+    return tuple(findings.values())
+
+
+def _finding(each: Shown, cause: Cause, log: str, machine: Mapping[str, Finding] | None = None) -> Finding:
+    """Return the finding of one fault. What mends it is the machine's own steps, else the row's, else its page's."""
+    here = (machine or {}).get(cause.fault)
     evidence = [Evidence(f"{log}:{line.number}", line.text.strip()[:LONGEST]) for line in each.lines]
-    signature = each.signature
-    return faults.finding(signature.fault, signature.cause, [*first, *signature.fix], evidence)
+    text = cause.cause.format_map(defaultdict(lambda: "?", each.caught))
+    if here:
+        text, evidence = f"{text} This machine shows it: {here.cause}", [*evidence, *here.evidence]
+    elif len(each.causes) > 1 and cause.tell:
+        text = f"{text} It is this one where {cause.tell}."
+    fix = here.fix if here else cause.steps or faults.fix(cause.fault, each.platforms)
+    return faults.finding(cause.fault, text, fix, evidence, "info" if cause.fault == HARMLESS else "error")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from toolkit import explain
-from toolkit.explain.lines import Line, lines
+from toolkit.explain.buildkit import telling
+from toolkit.explain.lines import lines
 from toolkit.faults import finding
 from toolkit.images.variants import Variant
 from toolkit.model import Command, Evidence, Finding, Sentence, Step
@@ -67,24 +67,3 @@ def failure(each: Variant, log: Path) -> Finding:
         [Sentence(f"Read the whole log: {log}")],
         [Evidence(f"{log}:{line.number}", line.text) for line in last[-LAST:]],
     )
-
-
-def telling(log: Iterable[Line]) -> Iterator[Line]:
-    """Give the lines of a build's log that tell why it failed: those of the steps that failed, and those of no step.
-
-    What other steps printed is noise, and BuildKit's closing part repeats the commands and the Dockerfile. Samples:
-    '#7 1.263 error: Failed to fetch: …', '#7 ERROR: process "/bin/sh -c …" did not complete …', '------'.
-    """
-    every = sorted(log, key=lambda line: line.number)  # a sentence that was joined came with its last line
-    failed = {line.step for line in every if _error(line)}
-    closing = False
-    for line in every:
-        closing = closing or (line.step is None and line.text == "------")
-        printed = not line.own and line.step in {None, *failed}
-        if _error(line) or (printed and not closing):
-            yield line
-
-
-def _error(line: Line) -> bool:
-    """Return whether BuildKit says that a step or the build failed; a step's program may say ERROR and go on."""
-    return (line.own or line.step is None) and line.text.startswith("ERROR: ")

@@ -1,4 +1,4 @@
-"""What people see of a diagnosis and of a fault's page."""
+"""What people see of a diagnosis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.model import CheckResult, Diagnosis, Page, Rung
+from toolkit.model import CheckResult, Diagnosis, Rung
 from toolkit.show.terminal import finding
 
 MARKS = {
@@ -63,24 +63,3 @@ def _checks(checks: Iterable[CheckResult]) -> Table:
     for check in checks:
         table.add_row(MARKS[check.status], check.check, escape(check.reason or check.status))
     return table
-
-
-def page(record: Page) -> RenderableType:
-    """Return a fault's page."""
-    parts: list[RenderableType] = [
-        f"[bold]{record.id}[/]  {escape(record.title)}",
-        f"[bold]mend[/]  {escape(record.fix)}",
-    ]
-    if record.checks:
-        parts.append(f"[bold]found by[/]  kit doctor, {', '.join(record.checks)} (rung {record.rung})")
-    else:
-        parts.append("[bold]found by[/]  a log alone: the facts of a machine do not show it")
-    if record.example:
-        parts += [
-            Text(),
-            f"[dim]A machine that has it: kit doctor --simulate {record.machine}[/]",
-            finding(record.example, "Finding"),
-        ]
-    if record.related:
-        parts.append(f"[bold]near it[/]  {', '.join(record.related)}")
-    return Group(*parts)
