@@ -101,5 +101,5 @@ def test_pages_are_there_for_every_fault() -> None:
     for fault in itertools.islice(vocabulary(), 200):
         page = pages.page(fault)
         assert page.title
-        assert page.fix
+        assert page.fixes
         assert (page.example is None) == (fault in ONLY_A_LOG_SHOWS)
