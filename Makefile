@@ -31,6 +31,7 @@ test-doctor: .venv/test ## how kit doctor judges every machine of the library
 
 bench: setup .venv/test ## where the time goes, as ratios taken in one run
 	@PYTHONPATH=. .venv/bin/python tests/bench.py
+	@PYTHONPATH=. .venv/bin/python tests/bench_explain.py
 	@PYTHONPATH=. .venv/bin/python tests/bench_images.py
 
 bench-train: setup .venv/test ## training and data against the plain tutorial, as ratios taken in one run

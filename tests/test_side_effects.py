@@ -67,12 +67,12 @@ def test_many_samples_have_every_age_and_place_as_often_as_chance_has_them() -> 
             assert ((times - expected) ** 2).sum() / expected / (len(times) - 1) < 2
 
 
-@pytest.mark.parametrize("count", [SAMPLES, MANY])
-def test_scaled_by_min_max_scalers_numbers(count: int) -> None:
+@pytest.mark.parametrize(("count", "kind"), [(SAMPLES, np.float64), (MANY, np.float32)])
+def test_scaled_by_min_max_scalers_numbers(count: int, kind: type[np.floating]) -> None:
     ages, _ = samples(0, count)
     x = scaled(ages)
-    assert np.array_equal(x, MinMaxScaler(feature_range=(0, 1)).fit_transform(ages.reshape(-1, 1)))
-    assert (x.shape, x.dtype, x.min(), x.max()) == ((count, 1), np.float64, 0.0, 1.0)
+    assert np.array_equal(x, MinMaxScaler(feature_range=(0, 1)).fit_transform(ages.reshape(-1, 1).astype(kind)))
+    assert (x.shape, x.dtype, x.min(), x.max()) == ((count, 1), kind, 0.0, 1.0)
 
 
 def test_a_scaler_scales_other_ages_too() -> None:

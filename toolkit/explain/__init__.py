@@ -36,10 +36,10 @@ def explain(blocks: Iterable[Block], log: str, machine: Mapping[str, Finding] | 
 
     The root cause is first. Of a line that several faults print, the machine decides; else all come, the likeliest first.
     """
-    every = _shown(blocks)
-    known = [each for each in every if each.signature.fault != HARMLESS]
+    seen = every(blocks)
+    known = [each for each in seen if each.signature.fault != HARMLESS]
     if not known:
-        return Explanation("benign", _findings(every, log, machine))
+        return Explanation("benign", _findings(seen, log, machine))
     if known[0].signature.fault == NOT_OURS:
         return Explanation("unknown", _findings(known[:1], log, machine))
     return Explanation("fault", _findings([each for each in known if each.signature.fault != NOT_OURS], log, machine))
@@ -47,7 +47,7 @@ def explain(blocks: Iterable[Block], log: str, machine: Mapping[str, Finding] | 
 
 def shown(lines: Iterable[Line]) -> tuple[Shown, ...]:
     """Return the faults that a log's lines show, the most specific first, then what was said first."""
-    return tuple(each for each in _shown(of_lines(lines)) if each.signature.fault not in {HARMLESS, NOT_OURS})
+    return tuple(each for each in every(of_lines(lines)) if each.signature.fault not in {HARMLESS, NOT_OURS})
 
 
 def finding(each: Shown, log: str, first: Iterable[Step] = ()) -> Finding:
@@ -56,7 +56,7 @@ def finding(each: Shown, log: str, first: Iterable[Step] = ()) -> Finding:
     return faults.finding(found.id, found.cause, [*first, *found.fix], found.evidence)
 
 
-def _shown(blocks: Iterable[Block]) -> list[Shown]:
+def every(blocks: Iterable[Block]) -> list[Shown]:
     """Return the signatures that hold, the most specific first, without what only follows from another."""
     rows = table()
     found = rows.patterns.found(blocks, rows.last)

@@ -44,15 +44,17 @@ class Scaler(NamedTuple):
     low: float
     high: float
 
-    def __call__(self, ages: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the ages scaled, shape (n, 1)."""
-        scale = 1.0 / ((self.high - self.low) or 1.0)
-        result = np.empty((len(ages), 1))
+    def __call__(self, ages: NDArray[Any]) -> NDArray[np.floating[Any]]:
+        """Return the ages scaled, shape (n, 1): of bytes, which many millions are, in Keras' 32 bits a number, else 64."""
+        kind = np.float32 if ages.dtype == np.uint8 else np.float64
+        low, high = kind(self.low), kind(self.high)
+        scale = 1 / ((high - low) or kind(1))
+        result = np.empty((len(ages), 1), kind)
 
         def scaled_block(start: int) -> None:
             block = result[start : start + BLOCK, 0]
-            np.multiply(ages[start : start + BLOCK], scale, out=block)
-            block += 0.0 - self.low * scale
+            np.multiply(ages[start : start + BLOCK], scale, out=block, dtype=kind)
+            block += 0 - low * scale
 
         _in_threads(scaled_block, range(0, len(ages), BLOCK))
         return result
@@ -63,7 +65,7 @@ def scaler(ages: NDArray[Any]) -> Scaler:
     return Scaler(float(ages.min()), float(ages.max()))
 
 
-def scaled(ages: NDArray[Any]) -> NDArray[np.float64]:
+def scaled(ages: NDArray[Any]) -> NDArray[np.floating[Any]]:
     """Return the ages scaled to 0..1, shape (n, 1)."""
     return scaler(ages)(ages)
 
