@@ -12,6 +12,12 @@ from toolkit.engine.docker import Docker, EngineError
 from toolkit.images import build, variants
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process waits at the end for another's containers."""
+    items.sort(key=lambda item: not item.get_closest_marker("image"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the tests' runs apart from the user's; the cache is shared, since filling it takes minutes."""

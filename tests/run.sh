@@ -8,4 +8,4 @@ if ! docker version >/dev/null 2>&1; then
     bash toolkit/engine/setup.sh || echo "tests: no engine could be started; what needs one is skipped" >&2
   fi
 fi
-exec .venv/bin/pytest --numprocesses 2 --dist loadfile "$@"
+exec .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
