@@ -10,7 +10,7 @@ FLOORS = [
     {"cli"},
     {"show", "workloads", "own"},
     {"pages"},
-    {"doctor", "failed"},
+    {"doctor", "executed", "failed"},
     {"images", "scenarios"},
     {"chain", "check", "explain"},
     {"checks", "compat"},

@@ -29,6 +29,10 @@ class EngineError(KitError):
         self.fault = fault
 
 
+class RefusedError(KitError):
+    """The engine does not start a container; the text holds its reason."""
+
+
 class Docker:
     """A connection to the Docker engine of the current context."""
 
@@ -148,7 +152,7 @@ class Docker:
         except ImageNotFound as error:
             raise KitError(f"the image {plan.image} is not in the engine; build it: kit build") from error
         except APIError as error:
-            raise KitError(f"the engine refused the container: {error.explanation}") from error
+            raise RefusedError(f"the engine refused the container: {error.explanation}") from error
         except (DockerException, RequestException) as error:
             raise KitError(f"the engine stopped answering: {error}") from error
 

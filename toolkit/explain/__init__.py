@@ -31,12 +31,12 @@ class Shown:
     platforms: frozenset[str]
 
 
-def explain(blocks: Iterable[Block], log: str, machine: Mapping[str, Finding] | None = None) -> Explanation:
+def explain(text: Iterable[Block], log: str, machine: Mapping[str, Finding] | None = None) -> Explanation:
     """Return what a log shows. `log` is its name; `machine`, by id, is what kit doctor found on the log's machine.
 
     The root cause is first. Of a line that several faults print, the machine decides; else all come, the likeliest first.
     """
-    seen = every(blocks)
+    seen = every(text)
     known = [each for each in seen if each.signature.fault != HARMLESS]
     if not known:
         return Explanation("benign", _findings(seen, log, machine))
@@ -56,10 +56,10 @@ def finding(each: Shown, log: str, first: Iterable[Step] = ()) -> Finding:
     return faults.finding(found.id, found.cause, [*first, *found.fix], found.evidence)
 
 
-def every(blocks: Iterable[Block]) -> list[Shown]:
+def every(text: Iterable[Block]) -> list[Shown]:
     """Return the signatures that hold, the most specific first, without what only follows from another."""
     rows = table()
-    found = rows.patterns.found(blocks, rows.last)
+    found = rows.patterns.found(text, rows.last)
     platforms = frozenset(each.platform for each in rows.contexts if each.platform and _any(each.patterns, found))
     versions = _versions(rows.contexts, found)
     holding = [each for each in rows.signatures if _holds(each, found, platforms, versions)]

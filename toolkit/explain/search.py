@@ -99,5 +99,6 @@ def _hit(block: Block, match: Any) -> Hit:
         line = block.lines[before]
     else:
         line = Line(block.first + before, text[begin : min([*ends, begin + LONGEST])].decode(errors="replace"))
-    caught = {name: value.decode(errors="replace") for name, value in match.groupdict().items() if value is not None}
+    groups = {name.decode(): value for name, value in match.groupdict().items() if value is not None}
+    caught = {name: value.decode(errors="replace") for name, value in groups.items()}
     return Hit(line, caught)

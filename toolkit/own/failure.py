@@ -9,14 +9,14 @@ from typing import Any
 
 from toolkit import explain
 from toolkit.engine.plan import Exit
+from toolkit.executed import NOT_STARTED
 from toolkit.explain.lines import lines
+from toolkit.explain.search import of_lines
 from toolkit.faults import finding, vocabulary
 from toolkit.model import Command, Evidence, Finding, Sentence
 
-LAST = 12  # lines of a log that has no traceback
 SHOWN = 3  # of them, where nothing is known of the reason
 LONGEST = 400  # characters of an exception's text
-TRACEBACK = "Traceback (most recent call last):"
 # How Docker's init tells that a signal ended its child: 128 and the signal's number.
 SIGNALS = {
     132: "an illegal instruction (SIGILL)",
@@ -92,9 +92,10 @@ def failure(ended: Ended, script: Path, log_file: Path) -> Finding:
     for hint in HINTS:
         if (what := hint.pattern.search(text)) and (hint.network or not ended.network):
             return finding(hint.fault, hint.cause.format(**what.groupdict()), [Sentence(hint.step)], seen)
-    if raised or code in SIGNALS:  # an exit code of its own is its own word
-        for known in explain.shown(lines(ended.log[_deciding(ended.log) :])):
-            return explain.finding(known, str(log_file))
+    if raised or code in {*SIGNALS, NOT_STARTED}:  # an exit code of its own is its own word
+        known = explain.explain(of_lines(lines(ended.log)), str(log_file))
+        if known.verdict == "fault":
+            return known.findings[0]
     if raised:
         at = f" in line {raised['line']} of {Path(raised['file']).name}" if raised["file"] else ""
         return finding("workload-failed", f"{script.name} raised {raised['name']}{at}.", [read], seen)
@@ -111,9 +112,3 @@ def _seen(raised: dict[str, Any], script: Path, log_file: Path) -> list[Evidence
         return [text]
     file = script.parent / Path(raised["file"]).relative_to("/work")
     return [Evidence(f"{file}:{raised['line']}", raised["code"] or ""), text]
-
-
-def _deciding(log: list[str]) -> int:
-    """Return where the part of a log begins that tells why: its last traceback, else its last lines."""
-    begins = [number for number, line in enumerate(log) if line == TRACEBACK]
-    return begins[-1] if begins else -LAST

@@ -9,7 +9,8 @@ from typing import Any
 
 from toolkit import paths, records
 from toolkit.check import check
-from toolkit.engine.plan import LABEL, Exit, Mount, OnBytes, RunPlan, Stream
+from toolkit.engine.plan import LABEL, Mount, OnBytes, RunPlan, Stream
+from toolkit.executed import executed
 from toolkit.images.machine import host_gpus
 from toolkit.model import CheckRecord, CheckTarget, Finding, RunRecord, UsageError, document
 from toolkit.own.container import Options, Place
@@ -85,16 +86,9 @@ def run(
         folder.log.write(line + "\n")
 
     image = place.engine.image(place.image) or {}
-    ended: Exit | None = None
     began = time.time()
-    try:
-        ended = place.engine.run(plan(given, options, place, folder.path, memory), on_line, on_bytes)
-    except KeyboardInterrupt:
-        pass
-    except BaseException as error:
-        folder.log.write(f"{error}\n")
-        folder.close({"schema": folders.SCHEMA, "run_id": folder.run_id, "status": "failed", "error": str(error)})
-        raise
+    process = plan(given, options, place, folder.path, memory)
+    ended = executed(lambda hand_on: place.engine.run(process, hand_on, on_bytes), folder, on_line)
     over = time.time()
     told = {event["event"]: event for event in folders.events(folder.path)}
     findings: tuple[Finding, ...] = ()

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit import records
+from toolkit import explain, records
 from toolkit.engine.plan import Exit
+from toolkit.explain.lines import lines
+from toolkit.explain.search import of_lines
 from toolkit.facts import Facts
 from toolkit.faults import finding, vocabulary
 from toolkit.images.machine import host_gpus
@@ -95,6 +97,9 @@ def _failure(outcome: Outcome, ended: Exit, log_file: Path) -> Finding:
         return finding(
             fault, named["cause"], [Command("kit doctor")], [Evidence(str(log_file), "the workload's own word")]
         )
+    known = explain.explain(of_lines(lines(outcome.log)), str(log_file))
+    if known.verdict == "fault":
+        return known.findings[0]
     evidence = [Evidence(str(log_file), line) for line in outcome.log[-8:] if line.strip()]
     cause = f"The workload ended with exit code {ended.code}."
     return finding("workload-failed", cause, [Sentence(f"Read its log: {log_file}")], evidence)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from toolkit import records
 from toolkit.engine import local
-from toolkit.engine.plan import Exit
+from toolkit.executed import executed
 from toolkit.facts import Facts
 from toolkit.model import RunRecord, document
 from toolkit.runs import folders
@@ -52,18 +52,11 @@ def run(
     memory = memory_limit(Path("/proc/meminfo").read_text(encoding="ascii"))
     order = plan(work, options, folder.path, place, facts, memory, resume=bool(events))
     image = engine.image(place.image.tag) if engine and place.image else None  # its name may be another's afterwards
-    ended: Exit | None = None
     began = time.time()
     asked = {"event": "asked", "time": began, "workload": work.name, "options": asdict(options)}
     folder.events.write(json.dumps(asked) + "\n")
-    try:
-        ended = engine.run(order, on_line) if engine else local.run(order, on_line)
-    except KeyboardInterrupt:
-        pass
-    except BaseException as error:
-        folder.log.write(f"{error}\n")
-        folder.close({"schema": "kit.run/1", "run_id": folder.run_id, "status": "failed", "error": str(error)})
-        raise
+    run_it = engine.run if engine else local.run
+    ended = executed(lambda hand_on: run_it(order, hand_on), folder, on_line)
     told = record(work, folder, place, facts, Outcome(events, log, ended, began, time.time(), memory))
     if any(event["event"] == "epoch" for event in events):
         folder.write("metrics.csv", metrics_csv(events))
