@@ -14,3 +14,5 @@ mkdir /packages
 mv /opt /packages/opt
 mkdir /opt
 find /cuda /packages -exec touch -hcd "@$SOURCE_DATE_EPOCH" {} +
+# The folders of kit_pack.bin: a time that no later change to them gives.
+if [ -s /tmp/sealed ]; then { read -r time && sed 's|^|/packages|' | xargs touch -cd "@$time"; } </tmp/sealed; fi

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import re
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -73,6 +75,21 @@ def test_libraries_still_export_their_names() -> None:
     assert "-ltensorflow_framework" in " ".join(
         tf.sysconfig.get_link_flags()
     ) or ":libtensorflow_framework.so.2" in " ".join(tf.sysconfig.get_link_flags())
+
+
+def test_libraries_are_bound_but_for_names_that_several_have() -> None:
+    # Of 562,000 look-ups by name in the wheel of 2.21.
+    said = subprocess.run(
+        [sys.executable, "-c", "import tensorflow"],
+        env=os.environ | {"LD_DEBUG": "statistics"},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stderr
+    looked_up = re.search(r"final number of relocations: (\d+)", said)
+    assert looked_up, said
+    assert 10_000 < int(looked_up[1]) < 150_000, looked_up[0]
 
 
 def test_bytecode_is_there_for_what_starts() -> None:

@@ -37,6 +37,25 @@ walk(tf, "tf")
 json.dump(found, sys.stdout)
 """
 
+# Says of each module that is loaded what Python's import system notes in it.
+MODULES = """
+import json, sys
+import tensorflow
+
+def told(module):
+    spec, kept = module.__spec__, ("__name__", "__file__", "__cached__", "__package__", "__path__")
+    return [
+        *(str(vars(module).get(name)) for name in kept),
+        *(str(getattr(spec, name)) for name in ("name", "origin", "cached", "has_location", "submodule_search_locations")),
+        f"{type(spec.loader).__module__}.{type(spec.loader).__name__}" if spec.loader else None,
+        str(vars(spec.loader)) if hasattr(spec.loader, "path") else None,
+        module.__loader__ is spec.loader,
+    ]
+
+found = {name: told(module) for name, module in sys.modules.items() if getattr(module, "__spec__", None)}
+json.dump(found, sys.stdout)
+"""
+
 
 def modules(package: types.ModuleType) -> list[str]:
     return [
@@ -69,18 +88,31 @@ def test_every_public_module_of_keras_imports() -> None:
     assert len(names) > 50, len(names)
 
 
-def walked(*options: str, before: str = "") -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, *options, "-c", before + NAMES], stdout=subprocess.PIPE, text=True)
+def quick_and_unchanged(code: str) -> tuple[dict[str, object], dict[str, object]]:
+    """Return what a program writes where kit's start is in use, and where it is not."""
+    # Without `site` no .pth file is read, and so nothing of kit's is in Python's start.
+    packages = os.path.dirname(os.path.dirname(tf.__file__))  # noqa: PTH120
+    before = f"import sys; sys.path.append({packages!r})\n"
+    commands = [sys.executable, "-c", code], [sys.executable, "-S", "-c", before + code]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    quick, unchanged = (json.loads(each.communicate(timeout=120)[0]) for each in both)
+    return quick, unchanged
 
 
 def test_the_names_are_those_of_an_unchanged_tensorflow() -> None:
-    # Without `site` no .pth file is read, and so nothing of kit's is in Python's start.
-    packages = os.path.dirname(os.path.dirname(tf.__file__))  # noqa: PTH120
-    both = walked(), walked("-S", before=f"import sys; sys.path.append({packages!r})\n")
-    quick, eager = (json.loads(each.communicate(timeout=120)[0]) for each in both)
+    quick, eager = quick_and_unchanged(NAMES)
     assert len(eager) > 10_000, len(eager)
     differ = {name: (quick.get(name), eager.get(name)) for name in quick.keys() | eager.keys()}
     assert not {name: kinds for name, kinds in differ.items() if kinds[0] != kinds[1]}
+
+
+def test_the_modules_are_those_of_an_unchanged_tensorflow() -> None:
+    quick, eager = quick_and_unchanged(MODULES)
+    both = quick.keys() & eager.keys()
+    assert len(both) > 2_000, len(both)
+    assert not {name: (quick[name], eager[name]) for name in both if quick[name] != eager[name]}
+    more = quick.keys() - eager.keys()
+    assert not {name for name in more if name.startswith(("tensorflow", "keras"))}, more
 
 
 def test_version_1_by_each_of_its_names() -> None:

@@ -1,8 +1,9 @@
-"""Makes `import tensorflow` faster: half of its time goes to collecting garbage that is none, and to unused packages.
+"""Makes `import tensorflow` faster: most of its time goes to garbage that is none, to files, and to unused packages.
 
 Importing TensorFlow makes a million objects that stay. Python's collector looks through them again and again meanwhile,
 and once more at exit; it is paused during the import, and what the import made is exempt from then on (gc.freeze).
-TensorFlow and Keras import a few packages for some rarely used functions; those load when one of them is used.
+The modules come from one file (kit_pack.py). TensorFlow and Keras import a few packages for some rarely used functions;
+those load when one of them is used.
 """
 
 import sys
@@ -83,14 +84,19 @@ class _Quick:
         import gc
         import typing
 
+        import kit_pack
+
+        module.__loader__ = module.__spec__.loader = self._loader  # as if none had been in between
         collecting = gc.isenabled()
         gc.disable()
         # Generated code names the same few types in thousands of annotations, and typing compiles each of them.
         typing.compile = functools.cache(compile)
         _Finder.waiting.update(WAITING)
+        _Finder.packed = kit_pack.opened()
         try:
             self._loader.exec_module(module)
         finally:
+            _Finder.packed = None
             for name in WAITING:
                 _release(name)
             typing.__dict__.pop("compile", None)
@@ -102,10 +108,14 @@ class _Quick:
 class _Finder:
     """Finds what every finder finds, and changes how a few modules are loaded."""
 
-    waiting: set = set()  # names; none, but during the import of the first of QUICK
+    # None, but during the import of the first of QUICK.
+    waiting: set = set()  # names
+    packed = None  # gives the spec of a module in the pack
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
+        if (packed := cls.packed) and (spec := packed(name, path)):
+            return spec
         wrap = _Later if name in cls.waiting else _Quick if name in QUICK and not cls.waiting else None
         spec = wrap and PathFinder.find_spec(name, path, target)
         if spec and spec.loader:
