@@ -52,7 +52,7 @@ def _explain(name: str | None, here: bool, capture: Path | None, json: bool) -> 
     from toolkit.model import document
     from toolkit.show import explain as view
 
-    machine = _machine(capture) if here or capture else None
+    machine = _machine(capture) if here or capture else ()
     with _opened(name) as (file, named):
         record = explained(blocks(file), named, machine)
     show(json, lambda: document("explain", record), lambda: view.explanation(record, named))
@@ -76,10 +76,10 @@ def _opened(name: str | None) -> Iterator[tuple[BinaryIO, str]]:
         yield file, str(path)
 
 
-def _machine(capture: Path | None) -> dict[str, Finding]:
+def _machine(capture: Path | None) -> tuple[Finding, ...]:
     from toolkit.doctor import examine
 
-    return {found.id: found for found in reversed(examine(capture).findings)}
+    return examine(capture).findings
 
 
 def _list(json: bool) -> None:

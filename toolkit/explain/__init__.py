@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
@@ -30,24 +30,28 @@ class Shown:
     caught: dict[str, str]
     platforms: frozenset[str]
 
+    @property
+    def fault(self) -> str:
+        return self.causes[0].fault
 
-def explain(text: Iterable[Block], log: str, machine: Mapping[str, Finding] | None = None) -> Explanation:
-    """Return what a log shows. `log` is its name; `machine`, by id, is what kit doctor found on the log's machine.
+
+def explain(text: Iterable[Block], log: str, machine: Sequence[Finding] = ()) -> Explanation:
+    """Return what a log shows. `log` is its name; `machine` is what kit doctor found on the log's machine.
 
     The root cause is first. Of a line that several faults print, the machine decides; else all come, the likeliest first.
     """
     seen = every(text)
-    known = [each for each in seen if each.signature.fault != HARMLESS]
+    known = [each for each in seen if each.fault != HARMLESS]
     if not known:
         return Explanation("benign", _findings(seen, log, machine))
-    if known[0].signature.fault == NOT_OURS:
+    if known[0].fault == NOT_OURS:
         return Explanation("unknown", _findings(known[:1], log, machine))
-    return Explanation("fault", _findings([each for each in known if each.signature.fault != NOT_OURS], log, machine))
+    return Explanation("fault", _findings([each for each in known if each.fault != NOT_OURS], log, machine))
 
 
 def shown(lines: Iterable[Line]) -> tuple[Shown, ...]:
     """Return the faults that a log's lines show, the most specific first, then what was said first."""
-    return tuple(each for each in every(of_lines(lines)) if each.signature.fault not in {HARMLESS, NOT_OURS})
+    return tuple(each for each in every(of_lines(lines)) if each.fault not in {HARMLESS, NOT_OURS})
 
 
 def finding(each: Shown, log: str, first: Iterable[Step] = ()) -> Finding:
@@ -73,9 +77,9 @@ def every(text: Iterable[Block]) -> list[Shown]:
             taken |= {hit.line.number for hit in hits}
             lines = tuple(hit.line for hit in hits[:MOST])
             seen.append(Shown(each, lines, _causes(each, found), hits[0].caught, platforms))
-    there = {name for each in seen for name in (each.signature.name, each.signature.fault)}
-    left = [each for each in seen if not each.signature.consequence_of & (there - {each.signature.name})]
-    return sorted(left, key=lambda each: (-each.signature.specificity, each.lines[0].number))
+    seen.sort(key=lambda each: (-each.signature.specificity, each.lines[0].number))
+    there = {name for each in seen for name in (each.signature.name, each.fault)}
+    return [each for each in seen if not each.signature.consequence_of & (there - {each.signature.name, each.fault})]
 
 
 def _any(places: Iterable[int], found: Found) -> bool:
@@ -112,19 +116,20 @@ def _causes(each: Signature, found: Found) -> tuple[Cause, ...]:
     return (told[0],) if told else each.causes
 
 
-def _findings(every: Iterable[Shown], log: str, machine: Mapping[str, Finding] | None) -> tuple[Finding, ...]:
+def _findings(every: Iterable[Shown], log: str, machine: Sequence[Finding]) -> tuple[Finding, ...]:
     findings: dict[str, Finding] = {}
     for each in every:
-        here = [cause for cause in each.causes if cause.fault in (machine or {})]
-        for cause in here[:1] or each.causes:
-            found = _finding(each, cause, log, machine)
+        here = [found for found in machine if any(cause.fault == found.id for cause in each.causes)][:1]
+        for cause in each.causes:
+            if here and cause.fault != here[0].id:
+                continue
+            found = _finding(each, cause, log, *here)
             findings.setdefault(found.id if found.id != HARMLESS else each.signature.name, found)
     return tuple(findings.values())
 
 
-def _finding(each: Shown, cause: Cause, log: str, machine: Mapping[str, Finding] | None = None) -> Finding:
-    """Return the finding of one fault. What mends it is the machine's own steps, else the row's, else its page's."""
-    here = (machine or {}).get(cause.fault)
+def _finding(each: Shown, cause: Cause, log: str, here: Finding | None = None) -> Finding:
+    """Return the finding of one fault, which the machine may show too: then its steps mend it, else the row's or page's."""
     evidence = [Evidence(f"{log}:{line.number}", line.text.strip()[:LONGEST]) for line in each.lines]
     text = cause.cause.format_map(defaultdict(lambda: "?", each.caught))
     if here:

@@ -91,15 +91,16 @@ def _decoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _plain(chunks: Iterable[bytes]) -> Iterator[Block]:
-    """Give whole lines, as long as no line is longer than a block."""
-    rest, first = b"", 1
+    """Give whole lines, as long as no line is longer than a block. A log that fits into one is one."""
+    text, first = b"", 1
     for chunk in chunks:
-        text = rest + chunk
         end = text.rfind(b"\n") + 1 or (len(text) if len(text) >= BLOCK else 0)
-        text, rest = text[:end], text[end:]
-        yield Block(_clean(text), first)
-        first += text.count(b"\n")
-    yield Block(_clean(rest), first)
+        if end:
+            block = Block(_clean(text[:end]), first)
+            first += block.text.count(b"\n")
+            yield block
+        text = text[end:] + chunk
+    yield Block(_clean(text), first)
 
 
 def _clean(text: bytes) -> bytes:

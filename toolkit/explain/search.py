@@ -91,7 +91,7 @@ def _hits(block: Block, pattern: Any, most: int) -> Iterator[Hit]:
 
 
 def _hit(block: Block, match: Any) -> Hit:
-    text, at = block.text, match.start()
+    text, at = block.text, match.end() - len(match.group().lstrip())
     begin = max(text.rfind(b"\n", 0, at) + 1, text.rfind(b"\r", 0, at) + 1, at - BEFORE)
     ends = [end for mark in (b"\n", b"\r") if (end := text.find(mark, at)) >= 0]
     before = text.count(b"\n", 0, at)
