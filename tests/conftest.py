@@ -63,3 +63,8 @@ def gpu_image(engine: Docker) -> variants.Variant:
 @pytest.fixture(scope="session")
 def notebook_image(engine: Docker) -> variants.Variant:
     return _built(engine, "cpu", "notebook")
+
+
+@pytest.fixture(scope="session")
+def jax_image(engine: Docker) -> variants.Variant:
+    return _built(engine, "cpu", "jax")

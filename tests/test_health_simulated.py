@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,33 @@ def test_nvml_codes_one_by_one(name: str, tmp_path: Path) -> None:
     answer = probe(tmp_path, A100, rules=(f"fault nvmlInit = {getattr(pynvml, name)}",))
     assert answer == {"error": name}
     assert findings(answer) == [(ROWS[name]["fault"], "error")]
+
+
+def test_the_use_of_gpus_comes_line_by_line_for_as_long_as_it_is_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    libraries = simgpu.compile(paths.cache() / "simgpu")
+    gpus = (A100.having(utilization=70), A100.having(used_mib=4 << 10), A100)
+    lost = "fault nvmlDeviceGetHandleByIndex@2 = 15"
+    root = simgpu.sysroot(simgpu.Machine(gpus=gpus, rules=(lost,)), tmp_path / "root")
+    for name, value in simgpu.host_env(libraries, root).items():
+        monkeypatch.setenv(name, value)
+    told: list[list[dict[str, Any]]] = []
+    two = threading.Event()
+
+    def on_use(uses: list[dict[str, Any]]) -> None:
+        told.append(uses)
+        if len(told) == 2:
+            two.set()
+
+    with live.gpu_use(on_use, seconds=0.01):
+        assert two.wait(30)
+    came = len(told)
+    first, second, third = told[0]
+    assert (first["utilization"], first["memory_total_bytes"]) == (0.7, A100.memory_mib << 20)
+    assert second["memory_bytes"] == 4 << 30
+    assert third == {"index": 2, "memory_bytes": None, "memory_total_bytes": None, "utilization": None}
+    assert len(told) == came
 
 
 def test_xids_have_meaning_kind_action_and_source() -> None:

@@ -25,7 +25,7 @@ from toolkit.model import NotAsked, UsageError
 
 ROWS = variants.variants()
 NEWEST = ROWS[0].tensorflow
-EXTRA_LOCKS = {row.extra_lock(extra): row for row in ROWS for extra in variants.extras().values()}
+EXTRA_LOCKS = {row.extra_lock(extra): row for row in ROWS for extra in variants.extras_of(row).values()}
 
 
 def sources(**changes: object) -> Sources:

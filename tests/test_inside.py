@@ -21,7 +21,12 @@ pytestmark = [pytest.mark.engine, pytest.mark.image]
 FOLDER = Path(__file__).parent / "inside"
 GPUS = 2
 # The image of a file that is not of what every image has, which the cpu one stands for.
-ON = {"cuda_parts": ("gpu",), "installed_files": ("cpu", "gpu"), "tensorboard_server": ("notebook",)}
+ON = {
+    "cuda_parts": ("gpu",),
+    "installed_files": ("cpu", "gpu"),
+    "other_backend": ("jax",),
+    "tensorboard_server": ("notebook",),
+}
 
 
 def names(file: Path) -> list[str]:

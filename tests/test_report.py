@@ -99,6 +99,22 @@ def test_the_report_says_what_the_record_does() -> None:
     assert re.search(r"train\s*16\.53 s", text)
 
 
+def test_a_phase_that_comes_twice_is_one_row_with_both_its_bars(tmp_path: Path) -> None:
+    asked = {"event": "asked", "time": 2e9, "workload": "side_effects", "options": {}}
+    phases = [
+        {"event": "phase", "phase": name, "time": 2e9 + end, "seconds": seconds}
+        for name, end, seconds in (("compile", 1.0, 0.5), ("train", 4.0, 1.0), ("compile", 4.0, 2.0))
+    ]
+    page = report.html(written(tmp_path, WELL, asked, *phases), BEST)
+    section = re.search(r'<section id="timings".*?</section>', page)
+    assert section
+    rows = re.findall(r"<span>([^<]*)</span><span class=\"track\">(.*?)</span><span>([^<]*)</span>", section[0])
+    assert [(name, bars.count("<i "), seconds) for name, bars, seconds in rows][-2:] == [
+        ("compile", 2, "2.50 s"),
+        ("train", 1, "1.00 s"),
+    ]
+
+
 def test_a_run_of_kits_own_folder_is_repeated_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     run = written(paths.runs(), WELL)

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +22,7 @@ from rich.console import Console
 from tests.test_cli import KIT, kit
 from toolkit import paths, records
 from toolkit.model import UsageError
-from toolkit.runs import folders, training
+from toolkit.runs import folders, tensorboard, training
 from toolkit.runs.compare import Comparison, compare
 from toolkit.show import run as run_view
 from toolkit.show import runs as view
@@ -244,6 +245,27 @@ def test_rm_leaves_a_run_that_goes_on(own: Path) -> None:
     folder.events.close()
     folder.log.close()
     assert folders.read(folder.path).status == "unfinished"
+
+
+def test_tensorboards_file_is_made_of_records_with_their_crcs() -> None:
+    told = [
+        {"event": "epoch", "time": 1.5, "epoch": 1, "epochs": 2, "loss": 0.5, "val_loss": 0.25, "peak_memory_bytes": 9}
+    ]
+    content = tensorboard.events_file(told)
+    records_ = []
+    while content:
+        (length,) = struct.unpack("<Q", content[:8])
+        records_.append(content[12 : 12 + length])
+        content = content[12 + length + 4 :]
+    begin, training, validation = records_
+    assert begin == b"\x09" + struct.pack("<d", 1.5) + b"\x1a\x0dbrain.Event:2"
+    assert b"loss/training" in training
+    assert training.endswith(struct.pack("<f", 0.5))
+    assert b"loss/validation" in validation
+    # The CRC-32C of 32 zeros is 8a9136aa: https://www.rfc-editor.org/rfc/rfc3720#appendix-B.4
+    crc = 0x8A9136AA
+    assert tensorboard._masked_crc(bytes(32)) == struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+    assert tensorboard.events_file([]) == b""
 
 
 def test_rm_follows_no_link(own: Path, tmp_path: Path) -> None:

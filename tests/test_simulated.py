@@ -94,6 +94,21 @@ def test_chosen_gpus_are_those_that_the_run_gets(simulate: Simulate, tmp_path: P
     assert names == [simgpu.A100.name, simgpu.RTX_3090.name]
 
 
+def test_the_use_of_the_gpus_that_a_run_gets_is_in_its_events_and_its_report(
+    simulate: Simulate, tmp_path: Path
+) -> None:
+    kit = simulate(simgpu.Machine(gpus=(simgpu.T4, simgpu.A100.having(utilization=40, used_mib=2048))))
+    arguments = ("--gpus", "1,1", "--device", "cpu", "--epochs", "1", "--out", str(tmp_path))
+    code, record = kit("run", "workload", *arguments)
+    assert code == 0
+    events = [json.loads(line) for line in Path(record["artifacts"]["events.jsonl"]).read_text().splitlines()]
+    uses = [event["gpus"] for event in events if event["event"] == "gpu-use"]
+    total = simgpu.A100.memory_mib << 20
+    assert uses
+    assert uses[0] == [{"index": 1, "memory_bytes": 2 << 30, "memory_total_bytes": total, "utilization": 0.4}]
+    assert 'id="gpu-use"' in Path(record["artifacts"]["report.html"]).read_text()
+
+
 def without_mounts(*sonames: str) -> Callable[[dict[str, Any]], None]:
     def change(spec: dict[str, Any]) -> None:
         edits = spec["containerEdits"]

@@ -317,6 +317,31 @@ class RunRecord:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class PredictRecord:
+    """What the model of a run says of new samples. What `kit run predict` reports.
+
+    `judged` are the rows that tell their class, one of the model's; accuracy and confusion matrix are over these.
+    """
+
+    run_id: str
+    workload: str
+    engine: str
+    image: str | None
+    data: str
+    output: str | None  # the file of predictions
+    rows: int | None
+    classes: tuple[int | str, ...]
+    judged: int | None
+    accuracy: float | None
+    confusion_matrix: list[list[int]] | None
+    ignored: tuple[str, ...]  # columns that the model does not know
+    seconds: float
+    status: RunStatus
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 # --- scripts ---------------------------------------------------------------------------------------------------------
 
 Kind = Literal["removed", "moved", "renamed", "ignored", "deprecated"]

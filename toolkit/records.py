@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
+import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,10 +18,17 @@ from typing import Any, Literal, TextIO
 from toolkit import paths
 from toolkit.model import KitError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+RESERVE = ".reserve"  # held while a run goes on, so that its record can be written on a disk that got full
+RESERVE_BYTES = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """A run's folder: result.json, events.jsonl, log.txt, metrics.csv, and what the workload saves (model.keras)."""
+    """A run's folder: result.json, events.jsonl, log.txt, metrics.csv, and what the workload saves (model.keras).
+
+    On a full disk the run goes on without its logs and comes to its record all the same.
+    """
 
     path: Path
     events: TextIO = field(repr=False)
@@ -30,18 +40,31 @@ class RunFolder:
 
     def artifacts(self) -> dict[str, str]:
         """Return the files of the run by name, with their full paths."""
-        return {file.name: str(file) for file in sorted(self.path.iterdir()) if file.is_file()}
+        files = (file for file in sorted(self.path.iterdir()) if file.is_file() and not file.name.startswith("."))
+        return {file.name: str(file) for file in files}
 
-    def write(self, name: str, text: str) -> None:
-        """Write a file anew, never through a link that the workload left in its place."""
-        (self.path / name).unlink(missing_ok=True)
-        with (self.path / name).open("x", encoding="utf-8") as file:
-            file.write(text)
+    def add(self, log: TextIO, line: str) -> bool:
+        """Add a line to one of the logs, and return whether there was room for it."""
+        with _room() as there:
+            log.write(line + "\n")
+        return bool(there)
+
+    def write(self, name: str, content: bytes) -> bool:
+        """Write a file anew, never through a link that the workload left in its place; return whether there was room."""
+        file = self.path / name
+        file.unlink(missing_ok=True)
+        with _room() as there, file.open("xb") as made:
+            made.write(content)
+        if not there:
+            file.unlink(missing_ok=True)
+        return bool(there)
 
     def close(self, result: dict[str, Any]) -> None:
         """Write result.json whole or not at all, end the logs, and give every file to the caller."""
-        self.events.close()
-        self.log.close()
+        (self.path / RESERVE).unlink(missing_ok=True)
+        for log in (self.events, self.log):
+            with _room():  # for lines that there was none for
+                log.close()
         write_json(self.path / "result.json", result)
         for file in self.path.iterdir():
             paths.give_to_caller(file)
@@ -56,14 +79,17 @@ def new_run(workload: str, parent: Path | None) -> RunFolder:
     folder = (parent or paths.runs()).absolute() / run_id
     try:
         paths.make(folder)
+        _reserve(folder)
         return RunFolder(folder, _open(folder / "events.jsonl"), _open(folder / "log.txt"))
     except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
         raise KitError(f"cannot make the run folder {folder}: {error.strerror}; choose another with --out") from error
 
 
 def reopen(folder: Path) -> RunFolder:
     """Open the folder of a run that did not come to its end, to go on with it. KitError where it cannot be written."""
     try:
+        _reserve(folder)
         opened = RunFolder(folder, _open(folder / "events.jsonl", "a"), _open(folder / "log.txt", "a"))
     except OSError as error:
         raise KitError(f"cannot go on with the run in {folder}: {error.strerror}") from error
@@ -129,6 +155,27 @@ def beside_image_record(image_id: str) -> dict[str, Path]:
     """Return the files that tell of an image, by what follows its id in their names: '.json' is its record."""
     record = image_record(image_id)
     return {file.name.removeprefix(record.stem): file for file in sorted(record.parent.glob(f"{record.stem}.*"))}
+
+
+@contextlib.contextmanager
+def _room() -> Iterator[list[bool]]:
+    """Write within; what is given is empty afterwards where the disk is full."""
+    there = [True]
+    try:
+        yield there
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        there.clear()
+
+
+def _reserve(folder: Path) -> None:
+    """Take the room that a run's record needs. What is written is random: some file systems compress."""
+    try:
+        (folder / RESERVE).write_bytes(os.urandom(RESERVE_BYTES))
+    except OSError:
+        (folder / RESERVE).unlink(missing_ok=True)
+        raise
 
 
 def _open(file: Path, mode: Literal["w", "a"] = "w") -> TextIO:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +41,21 @@ def save(folder: Path, model: Any, epochs: int, history: dict[str, list[float]])
     The file gets its name when it is whole, so that a kill or a full disk leaves the one before.
     """
     kept: dict[str, Any] = {f"v{number}": np.asarray(variable) for number, variable in enumerate(_variables(model))}
-    unfinished = folder / f".{NAME}.unfinished"
-    with unfinished.open("wb") as file:
-        np.savez(
-            file, **kept, told=np.frombuffer(json.dumps({"epochs": epochs, "history": history}).encode(), np.uint8)
-        )
-    unfinished.replace(folder / NAME)
+    told = np.frombuffer(json.dumps({"epochs": epochs, "history": history}).encode(), np.uint8)
+    with whole(folder / NAME) as unfinished, unfinished.open("wb") as file:
+        np.savez(file, **kept, told=told)
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """Give the path at which to write a file; it gets its name when it is whole, and its room back where it is not."""
+    unfinished = file.with_name(f".unfinished.{file.name}")
+    try:
+        yield unfinished
+        unfinished.replace(file)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def load(folder: Path, model: Any) -> tuple[int, dict[str, list[float]]]:

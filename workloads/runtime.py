@@ -58,6 +58,11 @@ def arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--input", default="numpy", help="the form of the data, of those in workload.toml")
     parser.add_argument("--mixed-precision", action="store_true")
     parser.add_argument("--deterministic", action="store_true")
+    parser.add_argument("--data", type=Path, help="a table of the user's own: .csv, .tsv, .npz or .parquet")
+    parser.add_argument("--target", help="its column of classes")
+    parser.add_argument("--features", help="its columns to learn from, separated by commas; all others if not said")
+    parser.add_argument("--impute", help="median: what to take for missing values, which are refused if not said")
+    parser.add_argument("--stream", action="store_true", help="read it from disk even where there is memory for it")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
@@ -98,42 +103,12 @@ def cuda_gpus() -> tuple[int, str | None]:
     return 0, f"{(name.value or b'CUDA error').decode()} ({code})"
 
 
-def tensorflow_gpus(device: str) -> str:
-    """Count TensorFlow's GPUs, set memory growth on each, and return the device to train on: "cpu", "gpu" or "gpu:1".
-
-    `device` is auto, cpu, gpu (the first) or one GPU by its number. The GPUs that are not trained on are hidden from
-    TensorFlow after the count and before the first tensor, so that nothing runs on them.
-    """
+def tensorflow_build() -> dict[str, str | None]:
+    """Return TensorFlow's version, and those of CUDA and cuDNN in its build."""
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    print("Num GPUs Available: ", len(gpus), flush=True)
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
-    container, error = cuda_gpus()
-    emit("gpus", container=container, container_error=error, tensorflow=len(gpus), names=names)
-    number = int(device.partition(":")[2] or 0)
-    if device.startswith("gpu") and number >= len(gpus):
-        fail("gpus-lost", f"--device {device} was asked for and TensorFlow sees {len(gpus)} GPUs")
-    if device == "cpu" or not gpus:
-        tf.config.set_visible_devices([], "GPU")
-        return "cpu"
-    tf.config.set_visible_devices(gpus[number], "GPU")
-    return "gpu" if device == "auto" else device
-
-
-def computing(seed: int, device: str, *, mixed_precision: bool, deterministic: bool) -> None:
-    """Set the seed of every random number, and how Keras computes: 16 bits beside 32 (float16 on a GPU, bfloat16 on a CPU),
-    and with operations that give the same numbers each time, which on a GPU not every one does."""
-    import keras
-    import tensorflow as tf
-
-    keras.utils.set_random_seed(seed)
-    if mixed_precision:
-        keras.mixed_precision.set_global_policy("mixed_bfloat16" if device == "cpu" else "mixed_float16")
-    if deterministic:
-        tf.config.experimental.enable_op_determinism()
+    build = tf.sysconfig.get_build_info()
+    return {"tensorflow": tf.__version__, "cuda": build.get("cuda_version"), "cudnn": build.get("cudnn_version")}
 
 
 def versions() -> dict[str, str | None]:
@@ -142,14 +117,10 @@ def versions() -> dict[str, str | None]:
 
     import keras
     import numpy
-    import tensorflow as tf
 
-    build = tf.sysconfig.get_build_info()
     return {
         "python": platform.python_version(),
-        "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": numpy.__version__,
-        "cuda": build.get("cuda_version"),
-        "cudnn": build.get("cudnn_version"),
+        **tensorflow_build(),
     }

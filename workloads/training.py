@@ -59,17 +59,29 @@ def fit(
     why = not_of_keras(model) or not_arrays((x, y, sample_weight), validation_data)
     if not why:
         train, held_out = batches(**samples, **sizes)
-        why = not_whole(train, held_out, budget_bytes) or not_by_epoch(callbacks, shuffle, others)
+        why = not_of_tensorflow(model) or not_whole(train, held_out, budget_bytes)
+        why = why or not_by_epoch(callbacks, shuffle, others)
     if not why and loop == "fit":
         why = "asked for"
     run, what = (None, Loop("fit", why)) if why or not train else compiled(model, train, held_out, loop)
     tell(what)
+    build(model, train.arrays if train else validation_data)
     if run and train:
         return _fit(model, run, train, held_out, orders(train.samples, shuffle, seed), epochs, initial_epoch, callbacks)
     if train and seed is not None and shuffle is True:
         ordered = in_order(train, seed, initial_epoch)
         return model.fit(ordered, validation_data=held_out and held_out.arrays, shuffle=False, **sizes, **more)
     return model.fit(**samples, **sizes, shuffle=shuffle, **more)
+
+
+def build(model: Any, given: Any) -> None:
+    """Build what Keras, on another backend than TensorFlow, takes a batch of the samples for: a generator lacks that batch
+    then, and whoever counts the epochs counts one more. `given` is any batch of their kind, as a tuple of arrays."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow" or not isinstance(given, tuple) or not_arrays(given, None):
+        return
+    model._symbolic_build(data_batch=keras.tree.map_structure(lambda each: None if each is None else each[:1], given))
 
 
 def _fit(
@@ -116,20 +128,28 @@ def not_of_keras(model: Any) -> str:
     """Return why the loop cannot do this model's steps, or nothing."""
     import keras
 
-    if keras.backend.backend() != "tensorflow":
-        return f"the loop is TensorFlow's, and Keras runs on {keras.backend.backend()}"
-    import tensorflow as tf
-
     own = [name for name in STEPS if getattr(type(model), name) is not getattr(keras.Model, name)]
     reasons = {
         "the model is not compiled": not model.compiled,
         "the loop does not know this Keras": not hasattr(model, "_symbolic_build"),
         f"{type(model).__name__} has its own {''.join(own[:1])}": own,
-        "the model runs eagerly": model.run_eagerly or tf.config.functions_run_eagerly(),
+        "the model runs eagerly": model.run_eagerly,
         f"the model has steps_per_execution={model.steps_per_execution}": model.steps_per_execution != 1,
-        "the model is distributed": model._distribute_strategy or tf.distribute.has_strategy(),
     }
     return next((why for why, holds in reasons.items() if holds), "")
+
+
+def not_of_tensorflow(model: Any) -> str:
+    """Return why TensorFlow cannot run this model's loop, or nothing."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return f"the loop is TensorFlow's, and Keras runs on {keras.backend.backend()}"
+    import tensorflow as tf
+
+    if tf.config.functions_run_eagerly():
+        return "functions run eagerly"
+    return "the model is distributed" if model._distribute_strategy or tf.distribute.has_strategy() else ""
 
 
 def not_whole(train: Batches, held_out: Batches | None, budget_bytes: int) -> str:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from toolkit.cli import check, compat, doctor, explain, image, images, own, run, runs, verify
+from toolkit.cli import check, compat, doctor, explain, image, images, own, predict, run, runs, verify
 from toolkit.cli.frame import HEALTHY
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command()(images.lock)
 app.command()(verify.verify)
 run_app = typer.Typer(no_args_is_help=True, help="Run a packaged workload or code of your own in a container.")
 run_app.command()(run.workload)
+run_app.command()(predict.predict)
 run_app.command()(own.script)
 run_app.command()(own.notebook)
 run_app.command()(own.shell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,23 @@ import typer
 
 from toolkit.cli.frame import HEALTHY, PROBLEM, Json, failing, one_of, show, table
 
-OF_THE_RUN = ("name", "epochs", "batch_size", "seed", "gpus", "device", "input_", "mixed_precision", "deterministic")
+OF_THE_RUN = (
+    "name",
+    "epochs",
+    "batch_size",
+    "seed",
+    "gpus",
+    "device",
+    "input_",
+    "mixed_precision",
+    "deterministic",
+    "backend",
+    "data",
+    "target",
+    "features",
+    "impute",
+    "stream",
+)
 
 
 def workload(
@@ -23,6 +40,18 @@ def workload(
     input_: Annotated[str, typer.Option("--input", help="The form that Keras gets the data in, as tf-data.")] = "numpy",
     mixed_precision: Annotated[bool, typer.Option(help="Compute in 16 bits, keep weights in 32.")] = False,
     deterministic: Annotated[bool, typer.Option(help="The same numbers on every run, on GPUs too; slower.")] = False,
+    backend: Annotated[str, typer.Option(help="What Keras computes with: tensorflow or jax.")] = "tensorflow",
+    data: Annotated[
+        Path | None, typer.Option(help="A table of your own to train on: .csv, .tsv, .npz or .parquet.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="Its column of classes, numbers or words.")] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Its columns to learn from, as age,dose; all others if not said.")
+    ] = None,
+    impute: Annotated[str | None, typer.Option(help="median: what to take for missing values.")] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Read it from disk while training, as where it is larger than memory.")
+    ] = False,
     engine: Annotated[str, typer.Option(help="auto, docker or local; docker never falls back.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder that the run's folder is made in.")] = None,
     repeat: Annotated[str | None, typer.Option(metavar="RUN", help="Run what an earlier run was asked.")] = None,
@@ -38,6 +67,7 @@ def workload(
         from toolkit.show import report, terminal
         from toolkit.show import run as view
         from toolkit.workloads import again, packaged
+        from toolkit.workloads import data as own
         from toolkit.workloads.plan import Options, checked
         from toolkit.workloads.start import start
 
@@ -45,7 +75,10 @@ def workload(
             rows = [(each.name, each.title, str(each.folder)) for each in packaged.workloads(workloads).values()]
             table(json, "workloads", ("name", "title", "folder"), rows)
             return
-        options = Options(epochs, batch_size, seed, device, gpus, input_, mixed_precision, deterministic)
+        options = Options(epochs, batch_size, seed, device, gpus, input_, mixed_precision, deterministic, backend)
+        if data or target or features or impute or stream:
+            file = str(data) if data else None
+            options = replace(options, data=file, target=target, features=features, impute=impute, stream=stream)
         earlier = None
         if option := "--repeat" if repeat else "--resume" if resume else None:
             given = [each for each in OF_THE_RUN if _given(context, each)]
@@ -55,16 +88,16 @@ def workload(
             earlier = again.found(repeat or resume or "", out, unfinished=bool(resume))
             name, options = again.asked(earlier)
         work = packaged.workload(name, workloads)
+        options = own.checked(checked(options, work), work)
+        best_accuracy = None if options.data else work.best_accuracy
         choice: Any = one_of("--engine", engine, "auto", "docker", "local")
         with view.running(terminal.console(stderr=json)) as (on_event, on_progress):
-            record = start(
-                work, checked(options, work), choice, out, on_event, on_progress, again=earlier, resume=bool(resume)
-            )
+            record = start(work, options, choice, out, on_event, on_progress, again=earlier, resume=bool(resume))
         events = []
         if result := record.artifacts.get("result.json"):
             events = folders.events(Path(result).parent)
-            report.write(Path(result).parent, work.best_accuracy)
-        show(json, lambda: document("run", record), lambda: view.ran(record, work.best_accuracy, events))
+            report.write(Path(result).parent, best_accuracy)
+        show(json, lambda: document("run", record), lambda: view.ran(record, best_accuracy, events))
         raise typer.Exit(HEALTHY if record.status == "succeeded" else PROBLEM)
 
 

@@ -115,10 +115,12 @@ def rm(
 
 
 def _best_accuracy(run: Run) -> float | None:
-    """Return the best accuracy possible on a run's data, where its workload is packaged and says so."""
+    """Return the best accuracy possible on a run's data, where that is a packaged workload's own, which says so."""
     from toolkit.model import UsageError
     from toolkit.workloads import packaged
 
+    if run.record.options.get("data"):
+        return None
     try:
         return packaged.workload(run.record.workload).best_accuracy
     except UsageError:

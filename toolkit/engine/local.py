@@ -22,17 +22,17 @@ from toolkit.model import KitError
 SUPPORTED_PYTHON = ((3, 11), (3, 13))  # what the locks are resolved for
 
 
-def environment(lock: Path, on_line: Callable[[str], None]) -> Path:
-    """Return the Python of an environment that holds exactly the lock, made by uv on first use.
+def environment(locks: tuple[Path, ...], on_line: Callable[[str], None]) -> Path:
+    """Return the Python of an environment that holds exactly what is in the locks, made by uv on first use.
 
-    It is kept under kit's cache by the lock's digest, and moved into place whole, so that an interrupted
+    It is kept under kit's cache by the locks' digest, and moved into place whole, so that an interrupted
     installation is never taken for an environment. Raises KitError with uv's own words where it cannot be made.
     """
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()[:12]
     low, high = SUPPORTED_PYTHON
     own = low <= sys.version_info[:2] <= high
     version = f"{sys.version_info[0]}.{sys.version_info[1]}" if own else f"{high[0]}.{high[1]}"
-    home = paths.make(paths.cache() / "environments") / f"{lock.stem}-{digest}-python{version}"
+    home = paths.make(paths.cache() / "environments") / f"{locks[-1].stem}-{digest}-python{version}"
     python = home / "bin/python"
     if python.exists():
         return python
@@ -44,7 +44,7 @@ def environment(lock: Path, on_line: Callable[[str], None]) -> Path:
             [uv, "venv", "--quiet", "--relocatable", "--python", sys.executable if own else version, str(unfinished)],
             on_line,
         )
-        into = ["--python", str(unfinished / "bin/python"), "-r", str(lock)]
+        into = ["--python", str(unfinished / "bin/python"), *(part for lock in locks for part in ("-r", str(lock)))]
         _uv([uv, "pip", "install", "--require-hashes", "--compile-bytecode", *into], on_line)
         try:
             unfinished.rename(home)

@@ -14,6 +14,8 @@ from toolkit.explain.search import MOST, Block, Hit, of_lines
 from toolkit.explain.table import HARMLESS, NOT_OURS, Cause, Context, Signature, table
 from toolkit.model import Evidence, Explanation, Finding, Step
 
+WENT_ON = 2  # the specificity of what a program says and goes on after
+
 Found = Mapping[int, list[Hit]]  # by the place of a pattern
 
 
@@ -52,6 +54,14 @@ def explain(text: Iterable[Block], log: str, machine: Sequence[Finding] = ()) ->
 def shown(lines: Iterable[Line]) -> tuple[Shown, ...]:
     """Return the faults that a log's lines show, the most specific first, then what was said first."""
     return tuple(each for each in every(of_lines(lines)) if each.fault not in {HARMLESS, NOT_OURS})
+
+
+def why(lines: Iterable[Line], log: str) -> Finding | None:
+    """Return the fault that ended a program, by its log; None where that tells only of errors of the program's own, or of
+    what it went on after."""
+    known = [each for each in every(of_lines(lines)) if each.fault != HARMLESS][:1]
+    ended = [each for each in known if each.fault != NOT_OURS and each.signature.specificity > WENT_ON]
+    return finding(ended[0], log) if ended else None
 
 
 def finding(each: Shown, log: str, first: Iterable[Step] = ()) -> Finding:

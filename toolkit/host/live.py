@@ -8,14 +8,18 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from toolkit.host import Host, proc
 from toolkit.model import Absent, Answer, Failed, NotAsked, Value
 
 DEADLINE_SECONDS = 3.0
 DRIVER_SECONDS = 8.0  # without persistence mode it initialises every GPU first
+KILLED_SECONDS = 0.5
 MAX_BYTES = 1 << 20
 
 
@@ -83,22 +87,14 @@ def run(command: str) -> Answer:
 def driver_program(name: str) -> Answer:
     """Return what a program of toolkit/host reads of the driver (nvml, cuda), as a child that can be killed, since a
     broken driver may block whoever calls it."""
-    # -P, since a json.py or pynvml.py of the caller's folder must not be taken for the real one.
-    # Without CUDA_VISIBLE_DEVICES, since the machine is asked for and not the shell.
-    child = subprocess.Popen(
-        [sys.executable, "-P", "-m", f"toolkit.host.{name}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"},
-    )
+    child = _driver_child(name)
     late = f"no answer within {DRIVER_SECONDS:g} s"
     try:
         out, err = child.communicate(timeout=DRIVER_SECONDS)
     except subprocess.TimeoutExpired:
         child.kill()
         try:
-            child.communicate(timeout=0.5)
+            child.communicate(timeout=KILLED_SECONDS)
         except subprocess.TimeoutExpired:
             return Failed(f"{late}, and the probe cannot be killed: it hangs in the driver")
         return Failed(late)
@@ -106,6 +102,39 @@ def driver_program(name: str) -> Answer:
         return Value(json.loads(out))
     except ValueError:
         return Failed(f"the probe of {name} ended with code {child.returncode}: {err.strip()[-300:]}")
+
+
+@contextmanager
+def gpu_use(on_use: Callable[[list[dict[str, Any]]], None], seconds: float = 1.0) -> Iterator[None]:
+    """Hand memory and utilization of every GPU on, from a thread, once in so many seconds for as long as it is open."""
+    child = _driver_child("nvml", str(seconds))
+
+    def read() -> None:
+        assert child.stdout is not None
+        for line in child.stdout:
+            on_use(json.loads(line))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield
+    finally:
+        child.kill()
+        reader.join(KILLED_SECONDS)  # one that hangs in the driver is not waited for
+        if not reader.is_alive():
+            child.communicate()
+
+
+def _driver_child(name: str, *arguments: str) -> subprocess.Popen[str]:
+    # -P, since a json.py or pynvml.py of the caller's folder must not be taken for the real one.
+    # Without CUDA_VISIBLE_DEVICES, since the machine is asked for and not the shell.
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", f"toolkit.host.{name}", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"},
+    )
 
 
 def _under(root: Path, path: str) -> Path:

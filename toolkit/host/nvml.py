@@ -1,9 +1,12 @@
-"""The NVML probe, a program of its own: prints what nvidia-ml-py reads as one JSON object."""
+"""The NVML probe, a program of its own: prints what nvidia-ml-py reads as one JSON object; with a number of seconds the
+use of the GPUs instead, so often, a line each."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -34,6 +37,29 @@ def read() -> dict[str, Any]:
         except nvml.NVMLError as error:
             answer["gpus"].append({"index": index, "error": _name(error)})
     return answer
+
+
+def uses(seconds: float) -> Iterator[list[dict[str, Any]]]:
+    """Give memory and utilization (0..1) of every GPU, once in so many seconds; null where one has no such reading."""
+    import pynvml as nvml
+
+    nvml.nvmlInit()
+    while True:
+        yield [_use(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+        time.sleep(seconds)
+
+
+def _use(nvml: Any, index: int) -> dict[str, Any]:
+    readings: dict[str, Callable[[Any], Any]] = {
+        "memory_bytes": lambda gpu: _memory_used_bytes(nvml, gpu),
+        "memory_total_bytes": lambda gpu: _memory_bytes(nvml, gpu),
+        "utilization": lambda gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100,
+    }
+    use: dict[str, Any] = {"index": index, **dict.fromkeys(readings)}
+    for name, reading in readings.items():
+        with suppress(nvml.NVMLError):  # a lost GPU has none of them, and one of MIG no utilization
+            use[name] = reading(nvml.nvmlDeviceGetHandleByIndex(index))
+    return use
 
 
 def _gpu(nvml: Any, index: int) -> dict[str, Any]:
@@ -151,4 +177,8 @@ def _name(error: Any) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(read()))
+    if sys.argv[1:]:
+        for each in uses(float(sys.argv[1])):
+            print(json.dumps(each), flush=True)
+    else:
+        print(json.dumps(read()))

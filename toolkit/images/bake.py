@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.images.plan import Sources, plan
-from toolkit.images.variants import Variant, extras, variants, with_extra
+from toolkit.images.variants import Variant, extras_of, variants, with_extra
 
 ABOUT = "Written by python -m toolkit.images.bake from image.toml, the locks and the recipe; docker-bake.hcl reads it."
 OF_THE_BUILD = ("org.opencontainers.image.revision", "org.opencontainers.image.base.digest")  # labels, not known before
@@ -22,7 +22,7 @@ def targets() -> Iterator[Variant]:
     """Give every variant of the image, each row with its extras after it."""
     for row in variants():
         yield row
-        for extra in extras():
+        for extra in extras_of(row):
             yield with_extra(row, extra)
 
 

@@ -17,7 +17,7 @@ from packaging.version import Version
 
 from toolkit.compat import tables
 from toolkit.engine.downloads import uv_compile
-from toolkit.images.variants import OLDEST_PYTHON, Extra, Variant, extras, spec, variants
+from toolkit.images.variants import OLDEST_PYTHON, Extra, Variant, extras_of, spec, variants, with_extra
 from toolkit.model import KitError, LockChange, LockRecord
 
 CUDA_LIBRARY = re.compile(r"^nvidia-.*\n(?: .*\n)*", re.MULTILINE)  # a package of a lock, with its hashes
@@ -41,6 +41,7 @@ class Lock:
     environments: tuple[str, ...]  # what it is resolved for, as markers
     keeps: tuple[Path, ...] = ()
     layer: bool = False  # lies on the packages of those, so that it leaves them out
+    cuda: bool = False  # keeps the versions of their CUDA libraries too
 
 
 def requirements(each: Variant) -> tuple[str, ...]:
@@ -103,13 +104,14 @@ def locks() -> tuple[Lock, ...]:
         keeps = (twin.lock_file,) if twin and twin != each else ()  # the same NumPy, Keras, … whatever the hardware
         made[each.lock_file] = Lock(each.lock_file, requirements(each), environments(each), keeps)
     for each in variants():
-        below: tuple[Path, ...] = (each.lock_file,)
-        for extra in _lowest_first(extras()):
+        for extra in _lowest_first(extras_of(each)):
             file = each.extra_lock(extra)
-            made.setdefault(
-                file, Lock(file, extra.packages, environments(replace(each, hardware="cpu")), below, layer=True)
-            )
-            below = (*below, file)
+            *lower, _ = with_extra(each, extra.name).extras
+            below = (each.lock_file, *map(each.extra_lock, lower))
+            own = bool(extra.gpu_packages) and each.hardware == "gpu"
+            there = environments(each if own else replace(each, hardware="cpu"))
+            asked = extra.gpu_packages if own else extra.packages
+            made.setdefault(file, Lock(file, asked, there, below, layer=True, cuda=own))
     return tuple(made.values())
 
 
@@ -157,7 +159,8 @@ def resolved(lock: Lock, preferred: str) -> str:
         command += ["--output-file", str(out)]
         for number, file in enumerate(lock.keeps):
             constraint = Path(folder, f"{number}.txt")
-            constraint.write_text(CUDA_LIBRARY.sub("", file.read_text(encoding="utf-8")), encoding="utf-8")
+            text = file.read_text(encoding="utf-8")
+            constraint.write_text(text if lock.cuda else CUDA_LIBRARY.sub("", text), encoding="utf-8")
             command += ["--constraint", str(constraint)]
         if lock.layer:
             for name in sorted(below):  # the layers below have them already

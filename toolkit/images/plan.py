@@ -10,7 +10,7 @@ from pathlib import Path
 from toolkit.engine.downloads import network
 from toolkit.engine.plan import LABEL, BuildPlan
 from toolkit.images.locks import versions
-from toolkit.images.variants import Variant, spec
+from toolkit.images.variants import Extra, Variant, spec
 
 RECIPE = (
     "Dockerfile",
@@ -64,13 +64,13 @@ def plan(each: Variant, sources: Sources) -> BuildPlan:
     told = network(sources.environment or {})
     return BuildPlan(
         context=each.folder,
-        target=each.extras[-1].name if each.extras else "image",
+        target=stage(each.extras[-1]) if each.extras else "image",
         arguments={
             "BASE": sources.base,
             "SOURCE_DATE_EPOCH": str(spec()["epoch"]),
             "LOCK": each.lock_file.name,
             **({"FULL": "1"} if each.full else {}),
-            **{f"{extra.name.upper()}_LOCK": each.extra_lock(extra).name for extra in each.extras},
+            **{f"{stage(extra).upper()}_LOCK": each.extra_lock(extra).name for extra in each.extras},
         },
         contexts={"uv": sources.uv, "wheels": sources.wheels, "debs": sources.debs},
         secrets={"ca": sources.ca} if sources.ca else {},
@@ -90,6 +90,11 @@ def plan(each: Variant, sources: Sources) -> BuildPlan:
         },
         no_cache=sources.no_cache,
     )
+
+
+def stage(extra: Extra) -> str:
+    """Return the stage of the Dockerfile that an extra is built in."""
+    return extra.stage or extra.name
 
 
 def lock_digest(each: Variant) -> str:

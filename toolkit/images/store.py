@@ -14,7 +14,7 @@ from toolkit.engine import store
 from toolkit.engine.docker import Docker
 from toolkit.engine.plan import LABEL
 from toolkit.images.plan import inputs_digest
-from toolkit.images.variants import Variant, extras, variants, with_extra
+from toolkit.images.variants import Variant, extras_of, variants, with_extra
 from toolkit.model import ImageStatus, RemovalRecord, StoredImage, UsageError
 
 BUILDING = f"{LABEL}/building"  # the name of an image as long as it is built and proven, with kit's process as its tag
@@ -172,7 +172,8 @@ def status(tags: tuple[str, ...], labels: dict[str, str]) -> ImageStatus:
 def _variant(tag: str, labels: dict[str, str]) -> Variant | None:
     """Return the variant that kit gives a tag to, on the base that an image's labels name."""
     base = labels.get("org.opencontainers.image.base.name")
-    for row, extra, full in product(variants(), (None, *extras()), (False, True)):
+    each_with = ((row, extra) for row in variants() for extra in (None, *extras_of(row)))
+    for (row, extra), full in product(each_with, (False, True)):
         own_base = base is not None and base != row.base
         each = replace(row, full=full, own_base=own_base, base=base if base and own_base else row.base)
         each = with_extra(each, extra) if extra else each

@@ -20,11 +20,31 @@ OLDEST_PYTHON = "3.11"  # of the locks: kit's own oldest, and the oldest of the 
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """Packages in a layer on top of a variant, and the extra below it."""
+    """Packages in a layer on top of a variant, the extra below it, and the variants that it is for.
+
+    `stage` is the Dockerfile's where that has another name, `since` the first TensorFlow. Where an extra needs other
+    packages on GPUs, it has a lock of its own for each of those variants, all of one flavour.
+    """
 
     name: str
     packages: tuple[str, ...]
     on: str | None = None
+    stage: str | None = None
+    since: str | None = None
+    gpu_packages: tuple[str, ...] = ()
+    gpu_flavour: Flavour | None = None
+
+    def refuses(self, each: Variant) -> str | None:
+        """Return why it is not for a variant, None where it is."""
+        if self.since and numbers(each.tensorflow) < numbers(self.since):
+            return f"the extra {self.name} is for TensorFlow {self.since} and newer, and not for {each.tensorflow}"
+        if each.hardware == "gpu" and self.gpu_flavour not in (None, each.flavour):
+            there = [row.minor for row in variants() if row.flavour == self.gpu_flavour and self.refuses(row) is None]
+            return (
+                f"the extra {self.name} needs the {self.gpu_flavour} CUDA libraries: take --libraries {self.gpu_flavour}, "
+                f"with TensorFlow {' or '.join(there)}"
+            )
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +95,9 @@ class Variant:
         return (self.lock_file, *(self.extra_lock(each) for each in self.extras))
 
     def extra_lock(self, extra: Extra) -> Path:
-        """Return the lock of an extra: one for a TensorFlow, whatever the hardware."""
-        return self.folder / f"locks/{self.minor}-{extra.name}.txt"
+        """Return the lock of an extra: one for a TensorFlow, whatever the hardware, unless it needs others on GPUs."""
+        own = extra.gpu_packages and self.hardware == "gpu"
+        return self.folder / f"locks/{self.core if own else self.minor}-{extra.name}.txt"
 
 
 @cache
@@ -94,7 +115,16 @@ def variants(image: str = "tensorflow") -> tuple[Variant, ...]:
 
 def extras(image: str = "tensorflow") -> dict[str, Extra]:
     """Return the extras of an image by their names."""
-    return {row["name"]: Extra(row["name"], tuple(row["packages"]), row.get("on")) for row in spec(image)["extra"]}
+    rows: list[dict[str, Any]] = [
+        {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+        for row in spec(image)["extra"]
+    ]
+    return {row["name"]: Extra(**row) for row in rows}
+
+
+def extras_of(each: Variant) -> dict[str, Extra]:
+    """Return the extras that there are for a variant, by their names."""
+    return {name: extra for name, extra in extras(each.folder.name).items() if extra.refuses(each) is None}
 
 
 def variant(hardware: str, tensorflow: str | None = None, flavour: str = "tested", extra: str | None = None) -> Variant:
@@ -120,13 +150,15 @@ def variant(hardware: str, tensorflow: str | None = None, flavour: str = "tested
 
 
 def with_extra(each: Variant, name: str) -> Variant:
-    """Return a variant with an extra and those below it; UsageError with the extras that there are."""
+    """Return a variant with an extra and those below it; UsageError with the extras that there are, or why it has none."""
     there = extras()
     chain: list[Extra] = []
     below: str | None = name
     while below is not None:
         if below not in there:
             raise UsageError(f"there is no extra {below!r}; choose from {', '.join(there)}")
+        if reason := there[below].refuses(each):
+            raise UsageError(reason)
         chain.insert(0, there[below])
         below = there[below].on
     return replace(each, extras=tuple(chain))

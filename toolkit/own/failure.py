@@ -11,7 +11,6 @@ from toolkit import explain
 from toolkit.engine.plan import Exit
 from toolkit.executed import NOT_STARTED
 from toolkit.explain.lines import lines
-from toolkit.explain.search import of_lines
 from toolkit.faults import finding, vocabulary
 from toolkit.model import Command, Evidence, Finding, Sentence
 
@@ -93,9 +92,9 @@ def failure(ended: Ended, script: Path, log_file: Path) -> Finding:
         if (what := hint.pattern.search(text)) and (hint.network or not ended.network):
             return finding(hint.fault, hint.cause.format(**what.groupdict()), [Sentence(hint.step)], seen)
     if raised or code in {*SIGNALS, NOT_STARTED}:  # an exit code of its own is its own word
-        known = explain.explain(of_lines(lines(ended.log)), str(log_file))
-        if known.verdict == "fault":
-            return known.findings[0]
+        known = explain.why(lines(ended.log), str(log_file))
+        if known:
+            return known
     if raised:
         at = f" in line {raised['line']} of {Path(raised['file']).name}" if raised["file"] else ""
         return finding("workload-failed", f"{script.name} raised {raised['name']}{at}.", [read], seen)

@@ -83,7 +83,7 @@ def run(
     def on_line(_: Stream, line: str) -> None:
         line = line.rstrip("\r").rpartition("\r")[2]  # a progress bar as it was at last
         log.append(line)
-        folder.log.write(line + "\n")
+        folder.add(folder.log, line)
 
     image = place.engine.image(place.image) or {}
     began = time.time()

@@ -180,7 +180,7 @@ def _told(happened: list[Event]) -> dict[str, Any]:
     versions = by_name.get("versions", {})
     return {
         "options": by_name.get("asked", {}).get("options", {}),
-        "gpus": {name: gpus.get(name) for name in ("container", "tensorflow")},
+        "gpus": {name: gpus.get(name) for name in ("container", "tensorflow", gpus.get("backend", "tensorflow"))},
         "device": by_name.get("device", {}).get("device"),
         "versions": {name: value for name, value in versions.items() if name not in ("event", "time")},
         "seconds": {event.get("phase"): event.get("seconds") for event in happened if event["event"] == "phase"},

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,6 +37,11 @@ def last(events: list[Event], name: str) -> Event | None:
     return next((event for event in reversed(events) if event["event"] == name), None)
 
 
+def classes(events: list[Event], count: int) -> tuple[int | str, ...]:
+    """Return the names of a run's classes: those of the user's table, else their numbers."""
+    return tuple((last(events, "data") or {}).get("classes", range(count)))
+
+
 def metrics_csv(events: list[Event]) -> str:
     """Return metrics by epoch as CSV: the columns of Keras' fit, then others; numbers that float() reads back exactly.
 
@@ -58,10 +64,13 @@ def crossings(decision: Event) -> list[float]:
     ]
 
 
-def verdict(record: RunRecord, rows: list[Event], best_accuracy: float | None) -> Verdict | None:
+def verdict(
+    record: RunRecord, rows: list[Event], best_accuracy: float | None, names: Sequence[int | str] = ()
+) -> Verdict | None:
     """Return how the validation accuracy stands to the best possible on this data; None where nothing can be said.
 
     What n samples cannot tell from the best is as good as it: DEVIATIONS standard errors of the best, sqrt(p(1-p)/n).
+    `names` are those of the classes, where they have any.
     """
     accuracy, matrix = record.results.get("val_accuracy"), record.results.get("confusion_matrix")
     if any(not math.isfinite(record.results.get(name) or 0) for name in ("loss", "val_loss")):
@@ -71,7 +80,10 @@ def verdict(record: RunRecord, rows: list[Event], best_accuracy: float | None) -
     commonest = max(range(len(matrix)), key=lambda label: sum(matrix[label]))
     share = sum(matrix[commonest]) / samples
     if accuracy <= share:
-        return Verdict("poor", f"no better than to answer {commonest} always ({share:.3f}){_trend(rows)}")
+        return Verdict(
+            "poor",
+            f"no better than to answer {names[commonest] if names else commonest} always ({share:.3f}){_trend(rows)}",
+        )
     if best_accuracy is None:
         return None
     error = DEVIATIONS * math.sqrt(best_accuracy * (1 - best_accuracy) / samples)

@@ -29,7 +29,7 @@ def html(folder: Path, best_accuracy: float | None = None) -> str:
         lambda: _findings(run),
         lambda: _curve("Loss", "loss", events, None),
         lambda: _curve("Accuracy", "accuracy", events, best_accuracy),
-        lambda: _confusion(run),
+        lambda: _confusion(run, events),
         lambda: _decision(events),
         lambda: _histogram(events),
         lambda: _timings(run, events),
@@ -87,7 +87,7 @@ def _head(run: Run, events: list[Event], best: float | None) -> str:
     status = f'<span class="status {LEVELS.get(run.status, "fair")}">{escape(run.status)}</span>'
     lines = [f'<h1>{escape(record.workload)} {status}</h1><p class="dim">{escape(told)}</p>']
     lines += [f'<div class="numbers">{shown}</div>'] if shown else []
-    if judged := training.verdict(record, training.epochs(events), best):
+    if judged := training.verdict(record, training.epochs(events), best, training.classes(events, 0)):
         lines.append(f'<p class="{judged.level}" id="verdict">{escape(judged.text[0].upper() + judged.text[1:])}.</p>')
     if hint := HINTS.get(run.status):
         lines.append(f'<p class="fair">{run.status.capitalize()}: {hint}.</p>')
@@ -128,11 +128,12 @@ def _curve(title: str, metric: str, events: list[Event], best: float | None) -> 
     return _section(metric, title, charts.lines(f"{metric} by epoch", x, y, drawn, level))
 
 
-def _confusion(run: Run) -> str:
+def _confusion(run: Run, events: list[Event]) -> str:
     matrix: list[list[int]] | None = run.record.results.get("confusion_matrix")
     if not matrix:
         return ""
-    head = "".join(f"<th>said {column}</th>" for column in range(len(matrix)))
+    names = [escape(str(name)) for name in training.classes(events, len(matrix))]
+    head = "".join(f"<th>said {name}</th>" for name in names)
     rows = []
     for label, row in enumerate(matrix):
         cells = "".join(
@@ -140,7 +141,7 @@ def _confusion(run: Run) -> str:
             f"<span>{_share(count, row):.0%}</span></td>"
             for column, count in enumerate(row)
         )
-        rows.append(f"<tr><th>is {label}</th>{cells}</tr>")
+        rows.append(f"<tr><th>is {names[label]}</th>{cells}</tr>")
     table = f'<table class="matrix"><tr><th></th>{head}</tr>{"".join(rows)}</table>'
     note = f'<p class="dim">{sum(map(sum, matrix))} validation samples, by true class</p>'
     return _section("confusion", "Confusion matrix", table + note)
@@ -189,13 +190,14 @@ def _timings(run: Run, events: list[Event]) -> str:
     if start:
         phases.insert(0, ("container" if run.record.engine == "docker" else "process", zero, start))
     whole = run.record.seconds.get("total") or max(begin + length - zero for _, begin, length in phases)
-    rows = "".join(
-        f'<span>{escape(name)}</span><span class="track">{_bar((begin - zero) / whole, length / whole)}</span>'
-        f"<span>{length:.2f} s</span>"
-        for name, begin, length in phases
-    )
+    rows = []
+    for name in dict.fromkeys(name for name, _, _ in phases):
+        spans = [(begin, length) for each, begin, length in phases if each == name]
+        bars = "".join(_bar((begin - zero) / whole, length / whole) for begin, length in spans)
+        seconds = sum(length for _, length in spans)
+        rows.append(f'<span>{escape(name)}</span><span class="track">{bars}</span><span>{seconds:.2f} s</span>')
     note = f'<p class="dim">{whole:.2f} s in all</p>'
-    return _section("timings", "Where the time went", f'<div class="spans">{rows}</div>{note}')
+    return _section("timings", "Where the time went", f'<div class="spans">{"".join(rows)}</div>{note}')
 
 
 def _bar(begin: float, length: float) -> str:

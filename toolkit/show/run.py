@@ -48,7 +48,7 @@ def running(output: Console) -> Iterator[tuple[Callable[[dict[str, Any]], None],
                 case "phase-started":
                     progress.update(task, description=event["phase"])
                 case "gpus":
-                    output.print(f"Num GPUs Available:  {event['tensorflow']}")
+                    output.print(f"Num GPUs Available:  {event[event.get('backend', 'tensorflow')]}")
                 case "summary":
                     output.print(Text(event["text"]))
                 case "epoch":
@@ -69,7 +69,7 @@ def _plain(output: Console, event: dict[str, Any]) -> None:
         case "note":
             output.print(f"[yellow]note[/]  {escape(event['text'])}")
         case "gpus":
-            output.print(f"Num GPUs Available:  {event['tensorflow']}")
+            output.print(f"Num GPUs Available:  {event[event.get('backend', 'tensorflow')]}")
         case "summary":
             output.print(Text(event["text"]))
         case "epoch":
@@ -136,14 +136,15 @@ def ran(
     parts: list[RenderableType] = [f"[yellow]note[/]  {escape(note)}" for note in record.notes]
     if record.status == "succeeded":
         parts.append(_results(record))
-        if judged := training.verdict(record, training.epochs(list(events)), best_accuracy):
+        told = list(events)
+        if judged := training.verdict(record, training.epochs(told), best_accuracy, training.classes(told, 0)):
             parts.append(f"  [{COLOURS[judged.level]}]{escape(judged.text)}[/]")
     else:
         parts.append(f"[bold red]{escape(status or record.status)}[/]")
         parts += [finding(found, found.severity.capitalize()) for found in record.findings]
     parts += progressed(list(events))
     if matrix := record.results.get("confusion_matrix"):
-        parts.append(_confusion(matrix))
+        parts.append(confusion(matrix, training.classes(list(events), len(matrix))))
     where = f", in {record.image}" if record.image else ", without a container" if record.engine == "local" else ""
     counts = "  →  ".join(f"{rung} {count}" for rung, count in record.gpus.items() if count is not None)
     table = Table(box=None, show_header=False, padding=(0, 1))
@@ -170,13 +171,17 @@ def _results(record: RunRecord) -> str:
     return f"[bold green]✓[/] [bold]{first}[/]   {'   '.join(others)}"
 
 
-def _confusion(matrix: list[list[int]]) -> Table:
-    table = Table(title="confusion matrix (validation)", title_style="dim", padding=(0, 1))
+def confusion(
+    matrix: list[list[int]], classes: Sequence[int | str], title: str = "confusion matrix (validation)"
+) -> Table:
+    """Return a confusion matrix with the names of its classes."""
+    table = Table(title=title, title_style="dim", padding=(0, 1))
     table.add_column("true \\ predicted", style="dim")
-    for label in range(len(matrix)):
-        table.add_column(str(label), justify="right")
-    for label, row in enumerate(matrix):
+    for name in classes:
+        table.add_column(escape(str(name)), justify="right")
+    for label, (name, row) in enumerate(zip(classes, matrix, strict=True)):
         table.add_row(
-            str(label), *(f"[bold]{value}[/]" if label == column else str(value) for column, value in enumerate(row))
+            escape(str(name)),
+            *(f"[bold]{value}[/]" if label == column else str(value) for column, value in enumerate(row)),
         )
     return table

@@ -9,11 +9,10 @@ from typing import Any
 from toolkit import explain, records
 from toolkit.engine.plan import Exit
 from toolkit.explain.lines import lines
-from toolkit.explain.search import of_lines
 from toolkit.facts import Facts
 from toolkit.faults import finding, vocabulary
 from toolkit.images.machine import host_gpus
-from toolkit.model import Command, Evidence, Finding, RunRecord, Sentence
+from toolkit.model import Command, Evidence, Finding, RunRecord, Sentence, Step
 from toolkit.workloads.packaged import Workload
 from toolkit.workloads.plan import Place
 
@@ -60,11 +59,12 @@ def record(work: Workload, folder: records.RunFolder, place: Place, facts: Facts
         run_id=folder.run_id,
         workload=work.name,
         engine="docker" if place.engine else "local",
-        image=place.image.tag if place.image else None,
+        image=place.tag,
         gpus={
             "host": host_gpus(facts),
             "container": gpus.get("container") if place.engine else None,
             "tensorflow": gpus.get("tensorflow"),
+            **({other: gpus.get(other)} if (other := gpus.get("backend", "tensorflow")) != "tensorflow" else {}),
         },
         device=by_name.get("device", {}).get("device"),
         results={name: results.get(name) for name in METRICS},
@@ -76,30 +76,34 @@ def record(work: Workload, folder: records.RunFolder, place: Place, facts: Facts
         },
         artifacts={},
         status="succeeded" if succeeded else "interrupted" if ended is None else "failed",
-        findings=() if succeeded or ended is None else (_failure(outcome, ended, folder.path / "log.txt"),),
+        findings=() if succeeded or ended is None else (failure(outcome, ended, folder.path / "log.txt"),),
     )
 
 
-def _failure(outcome: Outcome, ended: Exit, log_file: Path) -> Finding:
+def failure(outcome: Outcome, ended: Exit, log_file: Path) -> Finding:
     """Return why a run failed: the fault that the workload named, lack of memory, or its last words."""
     if ended.out_of_memory:
+        last = next((event["peak_bytes"] for event in reversed(outcome.events) if event["event"] == "memory"), None)
         told = [event["peak_memory_bytes"] for event in outcome.events if "peak_memory_bytes" in event]
-        peak = f", and had used {told[-1] / 1e9:.1f} GB when it last told" if told else ""
+        peak = f"; at its peak it had used {last / 1e9:.2f} GB" if last else ""
+        peak += f", and {told[-1] / 1e9:.2f} GB when it last told" if told else ""
         cause = (
             "The kernel killed the workload: it wanted more memory than its container may use, "
-            f"{outcome.memory_limit_bytes / 1e9:.1f} GB{peak}."
+            f"{outcome.memory_limit_bytes / 1e9:.2f} GB{peak}."
         )
         return finding(
             "host-out-of-memory", cause, [Sentence("Use a smaller --batch-size, or a machine with more memory")]
         )
     if named := next((event for event in outcome.events if event["event"] == "failed"), None):
         fault = named["finding"] if named["finding"] in vocabulary() else "workload-failed"
-        return finding(
-            fault, named["cause"], [Command("kit doctor")], [Evidence(str(log_file), "the workload's own word")]
-        )
-    known = explain.explain(of_lines(lines(outcome.log)), str(log_file))
-    if known.verdict == "fault":
-        return known.findings[0]
+        steps: list[Step] = [Command("kit doctor")]
+        if fault == "data-unfit":
+            steps = [Sentence(vocabulary()[fault]["fix"])]
+        if fault == "disk-full":
+            steps = [Sentence("Make room on that disk"), Command(f"kit run workload --resume {log_file.parent}")]
+        return finding(fault, named["cause"], steps, [Evidence(str(log_file), "the workload's own word")])
+    if known := explain.why(lines(outcome.log), str(log_file)):
+        return known
     evidence = [Evidence(str(log_file), line) for line in outcome.log[-8:] if line.strip()]
     cause = f"The workload ended with exit code {ended.code}."
     return finding("workload-failed", cause, [Sentence(f"Read its log: {log_file}")], evidence)

@@ -14,7 +14,8 @@ from toolkit.model import UsageError
 class Workload:
     """A folder with a workload.toml: what that says, and where it is.
 
-    `inputs` are the forms that it takes its data in, `best_accuracy` the best that its data allows.
+    `inputs` are the forms that it takes its data in, `best_accuracy` the best that its data allows, `data` whether it takes
+    a table of the user's instead.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Workload:
     entry: str
     inputs: tuple[str, ...] = ("numpy",)
     best_accuracy: float | None = None
+    data: bool = False
 
     @property
     def own(self) -> bool:

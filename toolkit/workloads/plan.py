@@ -15,14 +15,24 @@ from toolkit.facts import Facts, driver
 from toolkit.images.machine import all_gpus, container_user, selinux
 from toolkit.images.variants import Variant
 from toolkit.model import KitError, UsageError
+from toolkit.workloads import data
 from toolkit.workloads.packaged import Workload
 
+BACKENDS = ("tensorflow", "jax")
+# The other backends that Keras has or had, and why no image has them.
+# https://github.com/keras-team/keras/releases/tag/2.3.0 https://learn.microsoft.com/cognitive-toolkit/releasenotes/
+NOT_BACKENDS = {
+    "theano": "Theano's development ended in 2017, and Keras 2.3 of 2019 was the last that ran on it",
+    "cntk": "CNTK ended with its release 2.7 of 2019, and Keras 2.3 of that year was the last that ran on it",
+    # torch 2.15.0 of PyPI: nvidia-cudnn-cu13 and nvidia-nccl-cu13 have the very files of the cu12 that TensorFlow has.
+    "torch": "PyTorch brings CUDA libraries of its own, 2.9 GB, some in the place of TensorFlow's, so that no image has it",
+}
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user asked of a run."""
+    """What the user asked of a run. `data` and what follows is of a table of the user's own: its file, target, features…"""
 
     epochs: int = 30
     batch_size: int = 10
@@ -32,6 +42,13 @@ class Options:
     input: str = "numpy"
     mixed_precision: bool = False
     deterministic: bool = False
+    backend: str = "tensorflow"
+    data: str | None = None
+    target: str | None = None
+    features: str | None = None  # separated by commas
+    impute: str | None = None
+    stream: bool = False
+    data_sha256: str | None = None
 
 
 def check_device(device: str) -> None:
@@ -45,16 +62,27 @@ def checked(options: Options, work: Workload) -> Options:
     check_device(options.device)
     if options.input not in work.inputs:
         raise UsageError(f"--input {options.input}: {work.name} takes {', '.join(work.inputs)}")
+    if options.backend not in BACKENDS:
+        why = f"{reason}; " if (reason := NOT_BACKENDS.get(options.backend)) else ""
+        raise UsageError(f"--backend {options.backend}: {why}take {' or '.join(BACKENDS)}")
     return options
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a run happens: in a container of an image, or by the Python of a local environment."""
+    """Where a run happens: in a container of an image, or by the Python of a local environment.
+
+    `layer` is the tag of an image that has more packages than the variant.
+    """
 
     engine: Docker | None = None
     image: Variant | None = None
     python: Path | None = None
+    layer: str | None = None
+
+    @property
+    def tag(self) -> str | None:
+        return self.layer or (self.image.tag if self.image else None)
 
 
 def chosen_gpus(asked: str, there: tuple[int, ...]) -> tuple[int, ...]:
@@ -115,22 +143,34 @@ def plan(
     roots = (
         {paths.workloads(): "/workloads", work.folder.parent: "/own"} if work.own else {paths.workloads(): "/workloads"}
     )
+    environment = {**QUIET, "KERAS_BACKEND": options.backend}  # read when Keras is imported
     if place.image is None:
         assert place.python is not None
         return RunPlan(
-            (str(place.python), str(work.folder / work.entry), *arguments(options, str(run_folder), resume)),
+            (
+                str(place.python),
+                str(work.folder / work.entry),
+                *arguments(options, str(run_folder), options.data, resume),
+            ),
             {
-                **QUIET,
+                **environment,
                 "PYTHONPATH": ":".join(map(str, roots)),
                 **_local_gpus(place.python, options.gpus, facts),
             },
         )
     root = roots[work.folder.parent]
     return RunPlan(
-        command=("python", f"{root}/{work.name}/{work.entry}", *arguments(options, "/out", resume)),
-        environment={**QUIET, "PYTHONPATH": ":".join(roots.values()), "HOME": "/tmp"},
-        mounts=(*(Mount(*each) for each in roots.items()), Mount(run_folder, "/out", read_only=False)),
-        image=place.image.tag,
+        command=(
+            *("python", "/workloads/watched.py", f"{root}/{work.name}/{work.entry}"),
+            *arguments(options, "/out", options.data and data.inside(options.data), resume),
+        ),
+        environment={**environment, "PYTHONPATH": ":".join(roots.values()), "HOME": "/tmp"},
+        mounts=(
+            *(Mount(*each) for each in roots.items()),
+            *data.mount(options.data),
+            Mount(run_folder, "/out", read_only=False),
+        ),
+        image=place.tag,
         user=container_user(facts),
         gpus=gpu_request(options.gpus, facts),
         limits=Limits(memory_bytes=memory_bytes),
@@ -139,12 +179,14 @@ def plan(
     )
 
 
-def arguments(options: Options, out: str, resume: bool) -> list[str]:
+def arguments(options: Options, out: str, table: str | None, resume: bool) -> list[str]:
     """Return what a workload is told: every one takes these (workloads/runtime.py)."""
     told = ["--epochs", options.epochs, "--batch-size", options.batch_size, "--seed", options.seed]
     told += ["--device", options.device, "--input", options.input, "--out", out]
     flags = {"--mixed-precision": options.mixed_precision, "--deterministic": options.deterministic}
-    flags["--resume"] = resume
+    flags |= {"--stream": options.stream, "--resume": resume}
+    own = {"--data": table, "--target": options.target, "--features": options.features, "--impute": options.impute}
+    told += [f"{option}={value}" for option, value in own.items() if value]  # a column's name may begin with a dash
     return [*map(str, told), *(flag for flag, asked in flags.items() if asked)]
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from toolkit import records
 from toolkit.engine import local
 from toolkit.executed import executed
 from toolkit.facts import Facts
+from toolkit.host import live
 from toolkit.model import RunRecord, document
-from toolkit.runs import folders
+from toolkit.runs import folders, tensorboard
 from toolkit.runs.training import metrics_csv
 from toolkit.workloads.outcome import Event, Outcome, record
 from toolkit.workloads.packaged import Workload
-from toolkit.workloads.plan import Options, Place, memory_limit, plan
+from toolkit.workloads.plan import Options, Place, chosen_gpus, gpu_indices, memory_limit, plan
 
 
 def run(
@@ -28,41 +32,55 @@ def run(
     place: Place,
     on_event: Callable[[Event], None],
     notes: tuple[str, ...] = (),
+    memory_bytes: int | None = None,
 ) -> RunRecord:
     """Run a workload to its end and return its record, which its folder holds too. Ctrl-C ends it as interrupted.
 
-    In the folder of a run that did not come to its end it goes on where that was.
+    In the folder of a run that did not come to its end it goes on where that was. Its container may use `memory_bytes`,
+    three quarters of the machine's where nothing is said.
     """
     engine = place.engine
     if engine:
         engine.sweep()
     events = [event for event in folders.events(folder.path) if event["event"] == "epoch"]  # of the part before
     log: list[str] = []
+    kept: list[bool] = []  # whether there was room for each line
+    two = threading.Lock()  # lines and the use of GPUs come from threads of their own
+    gpus = chosen_gpus(options.gpus, gpu_indices(facts))
 
     def on_line(stream: str, line: str) -> None:
         event = records.event(line) if stream == "stdout" else None
-        if event is None:
-            log.append(line)
-            folder.log.write(line + "\n")
-            return
-        folder.events.write(line + "\n")
-        events.append(event)
-        on_event(event)
+        with two:
+            if event is None:
+                log.append(line)
+                kept.append(folder.add(folder.log, line))
+                return
+            kept.append(folder.add(folder.events, line))
+            events.append(event)
+            on_event(event)
 
-    memory = memory_limit(Path("/proc/meminfo").read_text(encoding="ascii"))
+    def on_use(uses: list[dict[str, Any]]) -> None:
+        told = {"event": "gpu-use", "time": time.time(), "gpus": [use for use in uses if use["index"] in gpus]}
+        on_line("stdout", json.dumps(told))
+
+    memory = memory_bytes or memory_limit(Path("/proc/meminfo").read_text(encoding="ascii"))
     order = plan(work, options, folder.path, place, facts, memory, resume=bool(events))
-    image = engine.image(place.image.tag) if engine and place.image else None  # its name may be another's afterwards
+    image = engine.image(place.tag) if engine and place.tag else None  # its name may be another's afterwards
     began = time.time()
     asked = {"event": "asked", "time": began, "workload": work.name, "options": asdict(options)}
-    folder.events.write(json.dumps(asked) + "\n")
+    folder.add(folder.events, json.dumps(asked))
     run_it = engine.run if engine else local.run
-    ended = executed(lambda hand_on: run_it(order, hand_on), folder, on_line)
+    with live.gpu_use(on_use) if gpus else nullcontext():
+        ended = executed(lambda hand_on: run_it(order, hand_on), folder, on_line)
     told = record(work, folder, place, facts, Outcome(events, log, ended, began, time.time(), memory))
     if any(event["event"] == "epoch" for event in events):
-        folder.write("metrics.csv", metrics_csv(events))
+        kept.append(folder.write("metrics.csv", metrics_csv(events).encode()))
+        kept.append(folder.write(tensorboard.NAME, tensorboard.events_file(events)))
+    if not all(kept):
+        notes = (*notes, f"the disk of {folder.path} was full: not everything that the run told is kept there")
     told = replace(
         told,
-        notes=notes,
+        notes=(*notes, *(event["text"] for event in events if event["event"] == "note")),
         options=asdict(options),
         image_id=image["Id"] if image else None,
         artifacts=folder.artifacts() | {name: str(folder.path / name) for name in ("result.json", "report.html")},

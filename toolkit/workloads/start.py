@@ -13,9 +13,11 @@ from toolkit.engine.docker import Docker, EngineError
 from toolkit.facts import driver
 from toolkit.images.build import build, current
 from toolkit.images.choice import fitting
-from toolkit.images.variants import Variant, variant
+from toolkit.images.variants import Variant, extras, variant, with_extra
 from toolkit.images.verify import verified
 from toolkit.model import BuildRecord, KitError, RunRecord, UsageError
+from toolkit.own import layer
+from toolkit.workloads import data
 from toolkit.workloads.again import difference
 from toolkit.workloads.outcome import METRICS, PHASES, Event
 from toolkit.workloads.packaged import Workload
@@ -54,9 +56,10 @@ def start(
     for note in notes:
         on_event({"event": "note", "text": note})
     if engine is None:
-        each = variant("gpu" if gpus else "cpu")
-        on_progress(f"local engine: the packages of {each.lock}")
-        python = local.environment(each.lock_file, on_progress)
+        data.readable_locally(options.data)
+        each = _with_backend(variant("gpu" if gpus else "cpu"), options.backend)
+        on_progress(f"local engine: the packages of {' and '.join(f'locks/{lock.name}' for lock in each.locks)}")
+        python = local.environment(each.locks, on_progress)
         return run(
             work, options, _folder(work, out, again if resume else None), facts, Place(python=python), on_event, notes
         )
@@ -67,23 +70,44 @@ def start(
         )
     asked = on_gpu == "gpu" or options.gpus != "auto"
     each, on_cpu = fitting(facts, "cpu" if request is None else "gpu" if asked else None)
+    each = _with_backend(each, options.backend)
     if on_cpu:
         options = replace(options, gpus="none")
         notes = (*notes, on_cpu)
         on_event({"event": "note", "text": on_cpu})
     if not current(engine, each):
-        on_progress(f"building {each.tag} first: it is missing, or its inputs changed")
+        command = f"kit build --extra {options.backend}" if each.extras else "kit build"
+        on_progress(f"building {each.tag} first ({command}): it is missing, or its inputs changed")
         built = build(engine, each, facts, on_progress)
         if built.tag is None:
             return _not_built(work, each, built)
-    image = engine.image(each.tag)
-    said = (_unproven(each, image), difference(again, image) if again else None)
+    layered = None
+    if data.needs_reader(options.data):
+        layered = layer.image(engine, each, data.PARQUET_READER, on_progress)
+    said = (
+        _unproven(each, engine.image(each.tag)),
+        difference(again, engine.image(layered or each.tag)) if again else None,
+    )
     for note in filter(None, said):
         notes = (*notes, note)
         on_event({"event": "note", "text": note})
     return run(
-        work, options, _folder(work, out, again if resume else None), facts, Place(engine, each), on_event, notes
+        work,
+        options,
+        _folder(work, out, again if resume else None),
+        facts,
+        Place(engine, each, layer=layered),
+        on_event,
+        notes,
     )
+
+
+def _with_backend(each: Variant, backend: str) -> Variant:
+    """Return a variant with a backend of Keras, and on GPUs with the CUDA libraries that this takes."""
+    if backend == "tensorflow":
+        return each
+    flavour = extras()[backend].gpu_flavour if each.hardware == "gpu" else None
+    return with_extra(variant("gpu", each.tensorflow, flavour) if flavour else each, backend)
 
 
 def _folder(work: Workload, out: Path | None, resume: Path | None) -> records.RunFolder:

@@ -44,6 +44,14 @@ class Scaler(NamedTuple):
     low: float
     high: float
 
+    @property
+    def scale(self) -> float:
+        return 1 / ((self.high - self.low) or 1.0)
+
+    @property
+    def min(self) -> float:
+        return 0 - self.low * self.scale
+
     def __call__(self, ages: NDArray[Any]) -> NDArray[np.floating[Any]]:
         """Return the ages scaled, shape (n, 1): of bytes, which many millions are, in Keras' 32 bits a number, else 64."""
         kind = np.float32 if ages.dtype == np.uint8 else np.float64

@@ -24,16 +24,19 @@ def given(
     seed: int,
     initial_epoch: int = 0,
     whole: bool = True,
+    classes: int = CLASSES,
+    name: str = INPUT,
 ) -> dict[str, Any]:
-    """Return the arguments of training.fit that give it these samples, x of shape (n, 1), in a form.
+    """Return the arguments of training.fit that give it these samples, x of shape (n, features), in a form; `name` is
+    the model's Input.
 
     A form that comes in batches and ends, tf-data, weighted or pydataset, is gone through once and its arrays are given,
     which is what the compiled loop takes; if not `whole` it is given itself, as a generator always is. Raises ValueError
     as `checked` does.
     """
-    checked(x, y)
+    checked(x, y, classes=classes)
     if form in ARRAYS:
-        (inputs, labels), held = ARRAYS[form](x, y), held_out and ARRAYS[form](*held_out)
+        (inputs, labels), held = ARRAYS[form](x, y, name), held_out and ARRAYS[form](*held_out, name)
         return {"x": inputs, "y": labels, "validation_data": held}
     columns = (x.astype(np.float32), y, np.ones(len(x), np.float32))[: 3 if form == "weighted" else 2]
     source = BATCH_BY_BATCH[form](columns, batch_size, seed, initial_epoch)
@@ -48,7 +51,7 @@ def given(
     return {**dict(zip(("x", "y", "sample_weight"), read, strict=False)), "validation_data": held_out}
 
 
-def tensors(x: NDArray[Any], y: NDArray[Any]) -> tuple[Any, Any]:
+def tensors(x: NDArray[Any], y: NDArray[Any], _name: str) -> tuple[Any, Any]:
     """Return both as TensorFlow's; Keras wants labels to be of the kind that the inputs are."""
     import tensorflow as tf
 
@@ -82,11 +85,11 @@ def pydataset(columns: tuple[NDArray[Any], ...], batch_size: int, seed: int, epo
     return in_order(Batches(columns, len(columns[0]), batch_size), seed, epoch)
 
 
-ARRAYS: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
-    "numpy": lambda x, y: (x, y),
-    "list": lambda x, y: ([x], y),
+ARRAYS: dict[str, Callable[[Any, Any, str], tuple[Any, Any]]] = {
+    "numpy": lambda x, y, _: (x, y),
+    "list": lambda x, y, _: ([x], y),
     "tensor": tensors,
-    "dict": lambda x, y: ({INPUT: x}, y),
+    "dict": lambda x, y, name: ({name: x}, y),
 }
 BATCH_BY_BATCH: dict[str, Callable[..., Any]] = {
     "tf-data": tf_data,

@@ -9,9 +9,11 @@ from typing import Any
 import lesson
 import numpy as np
 from runtime import emit
-from side_effects.data import samples, scaled
+from scaling import Scaling
+from side_effects.data import samples, scaler
 from side_effects.inputs import CLASSES, INPUT, given
 
+FEATURES = "features"  # the name of the model's Input for the user's data
 VALIDATION_SPLIT = 0.1  # the last tenth is held out, which is why the data is shuffled before
 
 
@@ -21,12 +23,16 @@ def data(seed: int) -> lesson.Data:
     edges = np.arange(10, 101, 5)
     counts = {str(label): np.histogram(ages[y == label], edges)[0].tolist() for label in range(CLASSES)}
     emit("histogram", feature="age", edges=edges.tolist(), counts=counts)
-    x, first = scaled(ages), int(len(ages) * (1 - VALIDATION_SPLIT))
-    return lesson.Data(x[:first], y[:first], (x[first:], y[first:]), CLASSES, "the drug trial, generated")
+    fitted, first = scaler(ages), int(len(ages) * (1 - VALIDATION_SPLIT))
+    x, source = fitted(ages), "the drug trial, generated"
+    scaling = Scaling((INPUT,), (fitted.scale,), (fitted.min,), "side_effects", (0, 1))
+    return lesson.Data(x[:first], y[:first], (x[first:], y[first:]), CLASSES, source, scaling)
 
 
-def model(device: str) -> Any:
+def model(device: str, own: lesson.Data | None = None) -> Any:
     """Return the course's model, compiled: 642 parameters, input (1,), output (2,) class probabilities.
+
+    For data of the user's own it is as wide as that has features at its input, and classes at its output.
 
     Keras decides on XLA by the GPUs of the machine, hidden ones too; on the CPU the numbers must not depend on those. With
     XLA there, the compiled loop and model.fit give the same bits.
@@ -36,10 +42,10 @@ def model(device: str) -> Any:
 
     built = keras.Sequential(
         [
-            Input((1,), name=INPUT),
+            Input(own.x.shape[1:] if own else (1,), name=FEATURES if own else INPUT),
             Dense(16, activation="relu"),
             Dense(32, activation="relu"),
-            Dense(CLASSES, activation="softmax", dtype="float32"),
+            Dense(own.classes if own else CLASSES, activation="softmax", dtype="float32"),
         ]
     )
     jit: Any = True if device == "cpu" else "auto"
@@ -51,8 +57,10 @@ def model(device: str) -> Any:
 
 def tell_decision(net: Any, _data: lesson.Data) -> None:
     """Tell the probability of side effects by age."""
+    from keras.ops import convert_to_numpy
+
     grid = np.linspace(0, 1, 101)
-    probabilities = np.asarray(net(grid[:, None], training=False))[:, 1]
+    probabilities = convert_to_numpy(net(grid[:, None], training=False))[:, 1]
     emit(
         "decision", feature="age", values=(13 + 87 * grid).tolist(), probabilities=probabilities.astype(float).tolist()
     )
@@ -60,8 +68,9 @@ def tell_decision(net: Any, _data: lesson.Data) -> None:
 
 def in_form(options: argparse.Namespace, data: lesson.Data, initial_epoch: int) -> dict[str, Any]:
     """Return the data in the form that was asked for."""
-    order = {"batch_size": options.batch_size, "seed": options.seed, "initial_epoch": initial_epoch}
-    return given(options.input, data.x, data.y, data.held_out, **order)
+    told: dict[str, Any] = {"batch_size": options.batch_size, "seed": options.seed, "initial_epoch": initial_epoch}
+    told |= {"classes": data.classes, "name": FEATURES if options.data else INPUT}
+    return given(options.input, data.x, data.y, data.held_out, **told)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,118 @@
+"""Predicts the classes of a table's rows with the model of a run, and counts how many are right where the table tells."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import scaling
+from numpy.typing import NDArray
+from prepared import Wrong, classes
+from runtime import emit, fail, stop_on_sigterm
+from scaling import Scaling
+from table import Table, nearest, numbers, table
+
+OUTPUT = "predictions.csv"
+SAMPLES = 1024  # the model takes at a time
+
+
+class Part(NamedTuple):
+    """Some rows of a table: as the model takes them, and the numbers of their classes, None where it does not tell."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int32] | None
+
+
+def main() -> int:
+    """Write what the model of a run says of each row, tell kit of it, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="the folder of the run")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the folder for predictions.csv")
+    options = parser.parse_args()
+    stop_on_sigterm()
+    emit("started")
+    fitted, _ = scaling.load(options.run)
+    try:
+        there = table(options.data)
+        scaled = parts(there, fitted)
+        first = next(scaled, None)  # before the seconds that the import takes
+        if first is None:
+            raise ValueError(f"{there.file.name} has no rows")
+        results = predicted(options.run / "model.keras", fitted, first, scaled, options.out / OUTPUT)
+    except ValueError as error:
+        fail("data-unfit", str(error))
+    except KeyboardInterrupt:
+        emit("interrupted")
+        return 130
+    known = (*fitted.features, fitted.target)
+    emit(
+        "results",
+        classes=fitted.classes,
+        ignored=[*(name for name in there.columns if name not in known), *there.ignored],
+        **results,
+    )
+    return 0
+
+
+def parts(there: Table, fitted: Scaling) -> Iterator[Part]:
+    """Give the rows of a table. Raises ValueError where it lacks a column, or values that may not be missing."""
+    lacks = [name for name in fitted.features if name not in there.columns]
+    if lacks:
+        hint = nearest(lacks[0], there.columns) if len(lacks) == 1 else f"; it has {', '.join(there.columns)}"
+        raise ValueError(f"{there.file.name} lacks {', '.join(lacks)}, which the run was trained on{hint}")
+    told = fitted.target in there.columns
+    wrong = Wrong(there, imputed=fitted.fill is not None)
+    for chunk in there.chunks((*fitted.features, *([fitted.target] if told else []))):
+        cells = chunk.cells[: len(fitted.features)]
+        values = [numbers(there, name, chunk.places, each) for name, each in zip(fitted.features, cells, strict=True)]
+        for name, column in zip(fitted.features, values, strict=True):
+            wrong.look("missing", name, chunk.places[np.isnan(column)])
+            wrong.look("infinite", name, chunk.places[np.isinf(column)])
+        y = fitted.numbered(classes(there, fitted.target, chunk.places, chunk.cells[-1])) if told else None
+        yield Part(fitted(np.column_stack(values)), y)
+    wrong.refuse()
+
+
+def predicted(model: Path, fitted: Scaling, first: Part, others: Iterator[Part], file: Path) -> dict[str, Any]:
+    """Write each row's number, class and probability of each class, and return how many there are and were right.
+
+    A row whose class is missing, or none of the model's, counts as neither right nor wrong.
+    """
+    import keras
+    from keras.ops import convert_to_numpy
+
+    net = keras.models.load_model(model)
+    matrix = np.zeros((len(fitted.classes), len(fitted.classes)), int)
+    rows = 0
+    with file.open("w", encoding="utf-8", newline="") as text:
+        output = csv.writer(text)
+        output.writerow(["row", fitted.target, *(f"probability of {each}" for each in fitted.classes)])
+        for part in chain([first], others):
+            for start in range(0, len(part.x), SAMPLES):
+                probabilities = convert_to_numpy(net(part.x[start : start + SAMPLES], training=False))
+                best = probabilities.argmax(axis=1)
+                for number, (label, row) in enumerate(zip(best, probabilities.tolist(), strict=True), rows + 1):
+                    output.writerow([number, fitted.classes[label], *(f"{each:.6g}" for each in row)])
+                rows += len(best)
+                if part.y is not None:
+                    true = part.y[start : start + SAMPLES]
+                    np.add.at(matrix, (true[true >= 0], best[true >= 0]), 1)
+    judged = int(matrix.sum())
+    accuracy = float(np.trace(matrix) / judged) if judged else None
+    return {
+        "rows": rows,
+        "judged": judged,
+        "accuracy": accuracy,
+        "confusion_matrix": matrix.tolist() if judged else None,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
