@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import random
 import re
@@ -64,6 +65,14 @@ def test_the_table_is_sound() -> None:
         assert 1 <= each.specificity <= 5, each.name
         assert each.source, each.name
         assert len(each.causes) == 1 or all(cause.tell for cause in each.causes), each.name
+
+
+def test_no_two_rows_make_each_other_a_consequence() -> None:
+    def follows(one: explain.Signature, other: explain.Signature) -> bool:
+        return bool(one.consequence_of & ({other.name, other.fault} - {one.name, one.fault}))
+
+    pairs = itertools.combinations(NAMES.values(), 2)
+    assert [(one.name, other.name) for one, other in pairs if follows(one, other) and follows(other, one)] == []
 
 
 def test_there_are_many_examples_and_each_says_where_it_is_from() -> None:
