@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit import doctor, scenarios
-from toolkit.model import BuildRecord, RunRecord, document
+from toolkit.model import BuildRecord, PredictRecord, RunRecord, document
 from toolkit.workloads.outcome import METRICS, PHASES
 
 
@@ -45,6 +45,13 @@ def test_run() -> None:
         "loss", "accuracy", "val_loss", "val_accuracy", "confusion_matrix", "epochs", "steps", "steps_per_second",
     )  # fmt: skip
     assert ("total", "start", *PHASES) == ("total", "start", "import", "data", "compile", "train", "save")
+
+
+def test_predict() -> None:
+    assert keys(PredictRecord) == [
+        "run_id", "workload", "engine", "image", "data", "output", "rows", "classes", "judged", "accuracy",
+        "confusion_matrix", "ignored", "seconds", "status", "findings", "notes",
+    ]  # fmt: skip
 
 
 def test_captures_of_the_first_schema_are_still_read() -> None:

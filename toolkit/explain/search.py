@@ -55,12 +55,18 @@ class Patterns:
         for pattern in patterns:
             self._filter.Add(b"(?m)" + pattern.encode(), options)
         self._filter.Compile()
+        # Those without a word of their own, which the filter never rules out, are ruled out together.
+        self._plain = tuple(self._filter.Match(b"", True) or ())
+        self._any_plain = re2.Set.SearchSet(options)
+        for index in self._plain:
+            self._any_plain.Add(b"(?m)" + patterns[index].encode())
+        self._any_plain.Compile()
 
     def found(self, blocks: Iterable[Block], last: Collection[int] = ()) -> dict[int, list[Hit]]:
         """Return the first lines that each pattern holds for, by the pattern's place; of those in `last` the last."""
         found: dict[int, list[Hit]] = {}
         for block in blocks:
-            for index in self._filter.Match(block.text, True) or ():
+            for index in self._likely(block.text):
                 pattern, before = self._filter.re(index), found.get(index, [])
                 if index in last:
                     hits = _last(block, pattern)[-1:] or before
@@ -69,6 +75,11 @@ class Patterns:
                 if hits:
                     found[index] = hits
         return found
+
+    def _likely(self, text: bytes) -> Iterator[int]:
+        """Give the places of patterns that may hold somewhere in a text."""
+        yield from (index for index in self._filter.Match(text, True) or () if index not in self._plain)
+        yield from (self._plain[place] for place in self._any_plain.Match(text) or ())
 
 
 def _last(block: Block, pattern: Any) -> list[Hit]:
