@@ -22,7 +22,9 @@ def refused(reason: str, folder: records.RunFolder, log: list[str]) -> Exit | No
 
 def test_a_known_reason_is_how_the_run_failed(tmp_path: Path) -> None:
     log: list[str] = []
-    ended = refused("unresolvable CDI devices nvidia.com/gpu=all", records.new_run("x", tmp_path), log)
+    folder = records.new_run("x", tmp_path)
+    ended = refused("unresolvable CDI devices nvidia.com/gpu=all", folder, log)
+    folder.close({"schema": "kit.run/1"})
     assert ended == Exit(NOT_STARTED, out_of_memory=False)
     found = explain.why(lines(log), "log.txt")
     assert found
