@@ -238,22 +238,21 @@ def test_what_does_not_matter_changes_nothing(change: Callable[[str, random.Rand
     assert wrong == []
 
 
-def test_noise_between_the_lines_changes_nothing() -> None:
-    wrong = []
-    for row in ROWS:
-        draw = random.Random(row["log"])
-        lines = [part for line in row["log"].splitlines() for part in (f"step {draw.random()}: loss 0.1", line)]
-        if not _over_lines(row) and (found := answer("\n".join(lines))) != row["cause"]:
-            wrong.append((name(row), found))
-    assert wrong == []
+def _noise_between(lines: list[str], draw: random.Random) -> list[str]:
+    return [part for line in lines for part in (f"step {draw.random()}: loss 0.1", line)]
 
 
-def test_the_order_of_lines_changes_nothing() -> None:
+def _another_order(lines: list[str], draw: random.Random) -> list[str]:
+    draw.shuffle(lines)
+    return lines
+
+
+@pytest.mark.parametrize("change", [_noise_between, _another_order], ids=lambda change: change.__name__.strip("_"))
+def test_where_the_lines_stand_changes_nothing(change: Callable[[list[str], random.Random], list[str]]) -> None:
     """Where one message is of several lines they stay together."""
     wrong = []
     for row in ROWS:
-        lines = row["log"].splitlines()
-        random.Random(row["log"]).shuffle(lines)
+        lines = change(row["log"].splitlines(), random.Random(row["log"]))
         if not _over_lines(row) and (found := answer("\n".join(lines))) != row["cause"]:
             wrong.append((name(row), found))
     assert wrong == []
