@@ -53,7 +53,7 @@ def kit(*arguments: str, text: str = "", **environment: str) -> subprocess.Compl
 
 def place(gpus: int = 0, wanted: Options | None = None) -> Place:
     facts = machine(gpus, CDI)
-    return Place(NOWHERE, facts, "kit/tensorflow:x", container.requested(wanted or Options(), facts))
+    return Place(NOWHERE, facts, "kit/tensorflow:x", container.wanted(wanted or Options(), facts)[1])
 
 
 def options(given: Options, gpus: int = 0) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def test_the_network_comes_with_what_this_machine_needs_for_it(tmp_path: Path) -
     ],
 )
 def test_gpus(asked: Options, gpus: int, request_: GpuRequest | None, visible: str | None, device: str) -> None:
-    assert container.requested(asked, machine(gpus)) == request_
+    assert container.wanted(asked, machine(gpus))[1] == request_
     given = options(asked, gpus)
     assert given["environment"].get("CUDA_VISIBLE_DEVICES") == visible
     assert given["command"][2] == device
@@ -114,7 +114,7 @@ def test_gpus(asked: Options, gpus: int, request_: GpuRequest | None, visible: s
 @pytest.mark.parametrize("device", ["gpu", "gpu:2"])
 def test_a_gpu_that_is_not_there_is_refused(device: str) -> None:
     with pytest.raises(UsageError, match="kit doctor tells why"):
-        container.requested(Options(device=device), machine(0 if device == "gpu" else 2))
+        container.wanted(Options(device=device), machine(0 if device == "gpu" else 2))
 
 
 def test_notebooks_are_reached_from_this_machine_alone(tmp_path: Path) -> None:

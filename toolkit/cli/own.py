@@ -155,6 +155,7 @@ def _ready(
     engine: Docker, options: Options, extra: str, folder: Path, requirements: Path | None, *, json: bool
 ) -> Place:
     """Return the image for the code in a folder; the end with exit code 1 where it cannot be built."""
+    from toolkit.images.build import NotBuiltError
     from toolkit.own import layer
     from toolkit.own.container import ready
     from toolkit.show import images as progress
@@ -167,7 +168,7 @@ def _ready(
     try:
         with progress.building(output) as on_line:
             place = ready(engine, options, extra, requirements, on_line)
-    except layer.NotBuiltError as error:
+    except NotBuiltError as error:
         failed = {"schema": "kit.run/1", "status": "failed", "image": error.image, "log": error.log}
         findings = error.findings
         show(

@@ -20,11 +20,30 @@ from toolkit.images.plan import inputs_digest, plan
 from toolkit.images.sources import Options, ensure_base, sources
 from toolkit.images.variants import Variant
 from toolkit.images.verify import verify
-from toolkit.model import BuildRecord, Finding
+from toolkit.model import BuildRecord, Finding, KitError
 
 SMALL = Limits(memory_bytes=256 << 20)
 # The distribution by its id, then its packages. Source: os-release(5)
 PACKAGES = """. /etc/os-release && echo "$ID" && dpkg-query --show --showformat '${Package} ${Version}\\n'"""
+
+
+class NotBuiltError(KitError):
+    """An image that is needed could not be built; the findings say why."""
+
+    def __init__(self, image: str, findings: tuple[Finding, ...], log: str) -> None:
+        super().__init__(f"the image {image} could not be built; its log is {log}")
+        self.image, self.findings, self.log = image, findings, log
+
+
+def ready(engine: Docker, each: Variant, facts: Facts, on_line: Callable[[str], None]) -> None:
+    """Build a variant unless it is there as its inputs are now. Raises NotBuiltError."""
+    if current(engine, each):
+        return
+    command = f"kit build --extra {each.extras[-1].name}" if each.extras else "kit build"
+    on_line(f"building {each.tag} first ({command}): it is missing, or its inputs changed")
+    built = build(engine, each, facts, on_line)
+    if built.tag is None:
+        raise NotBuiltError(each.tag, built.findings, built.log)
 
 
 def current(engine: Docker, each: Variant) -> bool:

@@ -12,13 +12,13 @@ from toolkit.engine.docker import Docker
 from toolkit.engine.downloads import CA_VARIABLES, PROXIES, ca_bundle
 from toolkit.engine.plan import LABEL, GpuRequest, Limits, Mount, RunPlan
 from toolkit.facts import Facts
-from toolkit.images.build import build, current
-from toolkit.images.choice import fitting
+from toolkit.images import build
 from toolkit.images.machine import container_user, selinux
-from toolkit.images.variants import with_extra
-from toolkit.model import KitError, UsageError
+from toolkit.images.variants import Variant, with_extra
+from toolkit.model import UsageError
 from toolkit.own import layer
-from toolkit.workloads.plan import QUIET, check_device, chosen_gpus, gpu_indices, gpu_request
+from toolkit.workloads.image import chosen
+from toolkit.workloads.plan import QUIET, check_device
 
 # The GPUs' memory as it is needed and not all of it at once: in every process, whenever it imports TensorFlow, and
 # before anything that it says to that of its own. Sources: TensorFlow's core/common_runtime/gpu/gpu_process_state.cc,
@@ -60,41 +60,23 @@ def ready(
     """Return the image with an extra, and with the packages of a requirements file where there is one, built if missing.
 
     Raises UsageError and KitError where the options ask for GPUs that are not there or cannot be handed over, or for
-    packages that the image's own keep from being there, layer.NotBuiltError where an image cannot be built.
+    packages that the image's own keep from being there, NotBuiltError where an image cannot be built.
     """
     facts = doctor.this_machine()
     check_device(options.device)
-    gpus = requested(options, facts)
-    asked = options.gpus != "auto" or options.device != "auto"
-    row, on_cpu = fitting(facts, "cpu" if gpus is None else "gpu" if asked else None, options.tensorflow)
+    row, gpus, on_cpu = wanted(options, facts)
     each = with_extra(row, extra)
-    if not current(engine, each):
-        on_progress(f"building {each.tag} first: it is missing, or its inputs changed")
-        built = build(engine, each, facts, on_progress)
-        if built.tag is None:
-            raise layer.NotBuiltError(each.tag, built.findings, built.log)
+    build.ready(engine, each, facts, on_progress)
     image = layer.image(engine, each, requirements, on_progress) if requirements else each.tag
     environment = dict(os.environ)
     proxies = {name: environment[name] for name in PROXIES if environment.get(name)}
     notes = (on_cpu,) if on_cpu else ()
-    return Place(engine, facts, image, None if on_cpu else gpus, proxies, ca_bundle(environment), notes)
+    return Place(engine, facts, image, gpus, proxies, ca_bundle(environment), notes)
 
 
-def requested(options: Options, facts: Facts) -> GpuRequest | None:
-    """Return what to ask the engine for. UsageError and KitError where a GPU was asked for that the container cannot get."""
-    device, _, number = options.device.partition(":")
-    if device == "cpu":
-        return None
-    request = gpu_request(options.gpus, facts)
-    if device == "gpu":
-        there = len(chosen_gpus(options.gpus, gpu_indices(facts)))
-        if there <= int(number or 0):
-            raise UsageError(f"--device {options.device}: there are {there} GPUs to run on; kit doctor tells why")
-        if request is None:
-            raise KitError(
-                f"--device {options.device}: the container engine has no way to hand GPUs over; kit doctor tells why"
-            )
-    return request
+def wanted(options: Options, facts: Facts) -> tuple[Variant, GpuRequest | None, str | None]:
+    """Return what `chosen` does; a container that is for the CPU gets no GPU."""
+    return chosen("none" if options.device == "cpu" else options.gpus, options.device, facts, options.tensorflow)
 
 
 def plan(

@@ -19,26 +19,19 @@ from toolkit.engine.docker import BuildFailedError, Docker
 from toolkit.engine.downloads import uv_compile
 from toolkit.engine.plan import LABEL, BuildPlan
 from toolkit.images import wheels
+from toolkit.images.build import NotBuiltError
 from toolkit.images.failures import failure
 from toolkit.images.locks import read
 from toolkit.images.plan import Sources, inputs_digest
 from toolkit.images.plan import plan as image_plan
 from toolkit.images.sources import Options, sources
 from toolkit.images.variants import Variant
-from toolkit.model import Finding, KitError, UsageError
+from toolkit.model import KitError, UsageError
 
 RECIPE = ("layer.Dockerfile", "install.sh", "stamp.sh")
 # One TensorFlow under two names, of which the image has the one that fits its hardware.
 TENSORFLOW = ("tensorflow", "tensorflow-cpu")
 NAMES_A_FILE = re.compile(r"(?:-r|--requirement|-c|--constraint)(?:\s+|=)(\S+)")
-
-
-class NotBuiltError(KitError):
-    """An image that is needed could not be built; the findings say why."""
-
-    def __init__(self, image: str, findings: tuple[Finding, ...], log: str) -> None:
-        super().__init__(f"the image {image} could not be built; its log is {log}")
-        self.image, self.findings, self.log = image, findings, log
 
 
 def beside(folder: Path) -> Path | None:

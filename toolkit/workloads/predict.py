@@ -14,7 +14,7 @@ from toolkit.engine import local
 from toolkit.engine.docker import Docker
 from toolkit.engine.plan import LABEL, Limits, Mount, RunPlan
 from toolkit.facts import Facts
-from toolkit.images.build import build, current
+from toolkit.images import build
 from toolkit.images.choice import fitting
 from toolkit.images.machine import container_user, selinux
 from toolkit.images.variants import variant, variants
@@ -143,10 +143,6 @@ def _place(
     if image and engine.image(image) and not data.needs_reader(file):
         return Place(engine, layer=image)
     each = next((row for row in variants() if row.tag == image), None) or fitting(facts, "cpu")[0]
-    if not current(engine, each):
-        on_progress(f"building {each.tag} first: it is missing, or its inputs changed")
-        built = build(engine, each, facts, on_progress)
-        if built.tag is None:
-            raise layer.NotBuiltError(each.tag, built.findings, built.log)
+    build.ready(engine, each, facts, on_progress)
     more = layer.image(engine, each, data.PARQUET_READER, on_progress) if data.needs_reader(file) else None
     return Place(engine, each, layer=more)

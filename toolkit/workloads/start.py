@@ -11,17 +11,17 @@ from toolkit import doctor, records
 from toolkit.engine import local
 from toolkit.engine.docker import Docker, EngineError
 from toolkit.facts import driver
-from toolkit.images.build import build, current
-from toolkit.images.choice import fitting
+from toolkit.images import build
 from toolkit.images.variants import Variant, extras, variant, with_extra
 from toolkit.images.verify import verified
-from toolkit.model import BuildRecord, KitError, RunRecord, UsageError
+from toolkit.model import RunRecord
 from toolkit.own import layer
 from toolkit.workloads import data
 from toolkit.workloads.again import difference
+from toolkit.workloads.image import check_there, chosen
 from toolkit.workloads.outcome import METRICS, PHASES, Event
 from toolkit.workloads.packaged import Workload
-from toolkit.workloads.plan import Options, Place, chosen_gpus, gpu_indices, gpu_request
+from toolkit.workloads.plan import Options, Place, chosen_gpus, gpu_indices
 from toolkit.workloads.run import run
 
 EngineChoice = Literal["auto", "docker", "local"]
@@ -45,10 +45,7 @@ def start(
     with `resume` it goes on in it. Raises EngineError where Docker was asked for and does not answer.
     """
     facts = doctor.this_machine()
-    gpus = chosen_gpus(options.gpus, gpu_indices(facts))
-    on_gpu, _, number = options.device.partition(":")
-    if on_gpu == "gpu" and len(gpus) <= int(number or 0):
-        raise UsageError(f"--device {options.device}: there are {len(gpus)} GPUs to train on; kit doctor tells why")
+    check_there(options.gpus, options.device, facts)
     engine, notes = connect(choice)
     nvml = facts.maybe(driver.nvml)
     if nvml and nvml.error and not nvml.library_missing:
@@ -57,33 +54,27 @@ def start(
         on_event({"event": "note", "text": note})
     if engine is None:
         data.readable_locally(options.data)
-        each = _with_backend(variant("gpu" if gpus else "cpu"), options.backend)
+        each = _with_backend(
+            variant("gpu" if chosen_gpus(options.gpus, gpu_indices(facts)) else "cpu"), options.backend
+        )
         on_progress(f"local engine: the packages of {' and '.join(f'locks/{lock.name}' for lock in each.locks)}")
         python = local.environment(each.locks, on_progress)
         return run(
             work, options, _folder(work, out, again if resume else None), facts, Place(python=python), on_event, notes
         )
-    request = gpu_request(options.gpus, facts)
-    if on_gpu == "gpu" and request is None:
-        raise KitError(
-            f"--device {options.device}: the container engine has no way to hand GPUs over; kit doctor tells why"
-        )
-    asked = on_gpu == "gpu" or options.gpus != "auto"
-    each, on_cpu = fitting(facts, "cpu" if request is None else "gpu" if asked else None)
+    each, _, on_cpu = chosen(options.gpus, options.device, facts)
     each = _with_backend(each, options.backend)
     if on_cpu:
         options = replace(options, gpus="none")
         notes = (*notes, on_cpu)
         on_event({"event": "note", "text": on_cpu})
-    if not current(engine, each):
-        command = f"kit build --extra {options.backend}" if each.extras else "kit build"
-        on_progress(f"building {each.tag} first ({command}): it is missing, or its inputs changed")
-        built = build(engine, each, facts, on_progress)
-        if built.tag is None:
-            return _not_built(work, each, built)
     layered = None
-    if data.needs_reader(options.data):
-        layered = layer.image(engine, each, data.PARQUET_READER, on_progress)
+    try:
+        build.ready(engine, each, facts, on_progress)
+        if data.needs_reader(options.data):
+            layered = layer.image(engine, each, data.PARQUET_READER, on_progress)
+    except build.NotBuiltError as error:
+        return _not_built(work, error)
     said = (
         _unproven(each, engine.image(each.tag)),
         difference(again, engine.image(layered or each.tag)) if again else None,
@@ -133,7 +124,7 @@ def connect(choice: EngineChoice) -> tuple[Docker | None, tuple[str, ...]]:
         return None, (f"no container was used: {error}",)
 
 
-def _not_built(work: Workload, each: Variant, built: BuildRecord) -> RunRecord:
+def _not_built(work: Workload, error: build.NotBuiltError) -> RunRecord:
     """Return the record of a run that never started, since its image could not be built or proven."""
     nothing: dict[str, Any] = dict.fromkeys(METRICS)
     gpus: dict[str, int | None] = {"host": None, "container": None, "tensorflow": None}
@@ -142,13 +133,13 @@ def _not_built(work: Workload, each: Variant, built: BuildRecord) -> RunRecord:
         "",
         work.name,
         "docker",
-        each.tag,
+        error.image,
         gpus,
         None,
         nothing,
         {},
         seconds,
-        {"log": built.log},
+        {"log": error.log},
         "failed",
-        built.findings,
+        error.findings,
     )
