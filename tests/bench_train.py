@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-TURNS = 3
+TURNS = 5
 EPOCHS = 30
 HIDDEN, STEPS = 4096, 20  # of the large model
 SAMPLES = 10_000_000

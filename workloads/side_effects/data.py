@@ -15,9 +15,9 @@ SAMPLES = 2100
 
 BLOCK = 1 << 17  # samples at a time, for what is between to stay in the processor's cache
 STREAMS = 2  # of random numbers, a thread each; samples depend on how many
-# Of 65,536 rows, which 16 random bits choose from, those of each age of each group: about its share.
-ROWS = (30, 43, 601, 866)
-SICK = 7  # in a sample's byte the bit for side effects; those below are the age
+# Of the 65,536 numbers of 16 bits each of the 52 younger ages has 631, and each of the 36 older ones 909: 52 * 631 is the
+# first that is an older one's. Of those of 8 bits, 12 are for the outcome that few of an age have, 50 of 1,050.
+EACH_YOUNGER, EACH_OLDER, FIRST_OLDER, FEW = 631, 909, 32_812, 12
 
 
 def samples(seed: int, count: int = SAMPLES) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -82,47 +82,56 @@ def _in_random_order(seed: int, sizes: NDArray[np.int64]) -> tuple[NDArray[np.ui
     """Return ages and labels, so many of each group, every order of the samples as likely as any other.
 
     To draw ten million in random order takes a tenth of the time of shuffling them: each sample is of a group by the
-    odds of its share, and then, of the groups that came out too large, some at random go over to those too small.
+    odds of about its share, and then, of the groups that came out too large, some at random go over to those too small.
     """
-    # A group's bytes follow one another: its first, its last, the rows that each has, how many samples are to be of it.
-    groups = sorted(
-        (low + (label << SICK), high + (label << SICK), rows, size)
-        for (_, low, high, label), rows, size in zip(GROUPS, ROWS, sizes.tolist(), strict=True)
-    )
-    odds = np.concatenate([np.repeat(np.arange(first, last + 1), rows) for first, last, rows, _ in groups])
-    odds = odds.astype(np.uint8)
     ages, labels = np.empty((2, sum(sizes)), np.uint8)
+    (_, youngest, _, _), (_, oldest_first, _, _), *_ = GROUPS
 
     def draw(part: tuple[np.random.SeedSequence, NDArray[np.uint8], NDArray[np.uint8]]) -> list[int]:
-        """Fill a part of the ages and labels, and return how many bytes are up to the last of each group."""
+        """Fill a part of the ages and labels, and return how many are of each group."""
         rng = np.random.Generator(np.random.SFC64(part[0]))  # in half the time of the default one
-        counts = [0] * len(groups)
+        room, flags = np.empty(BLOCK, np.uint16), np.empty((2, BLOCK), bool)
+        few_of_all, older_of_all, few_older_of_all = 0, 0, 0
         for start in range(0, len(part[1]), BLOCK):
-            block = slice(start, min(start + BLOCK, len(part[1])))
-            words = -(-(block.stop - start) // 4)
-            row = rng.integers(0, (1 << 64) - 1, words, np.uint64, endpoint=True).view(np.uint16)
-            drawn = np.take(odds, row[: block.stop - start])
-            np.bitwise_and(drawn, (1 << SICK) - 1, out=part[1][block])
-            np.right_shift(drawn, SICK, out=part[2][block])
-            counts = [n + int(np.count_nonzero(drawn <= last)) for n, (_, last, *_) in zip(counts, groups, strict=True)]
-        return counts
+            age, label = part[1][start : start + BLOCK], part[2][start : start + BLOCK].view(bool)
+            count = len(age)
+            words = rng.integers(0, (1 << 64) - 1, -(-count * 3 // 8), np.uint64, endpoint=True)
+            number, younger = words.view(np.uint16)[:count], room[:count]
+            few, older = flags[:, :count]
+            np.less(words.view(np.uint8)[2 * count :][:count], FEW, out=few)
+            np.floor_divide(number, EACH_YOUNGER, out=younger)
+            younger += youngest
+            number -= FIRST_OLDER  # of a younger age it becomes a number too great for an older one
+            number //= EACH_OLDER
+            number += oldest_first
+            np.minimum(younger, number, out=age, casting="same_kind")
+            np.greater_equal(age, oldest_first, out=older)
+            np.not_equal(few, older, out=label)
+            few_of_all += int(np.count_nonzero(few))
+            older_of_all += int(np.count_nonzero(older))
+            few &= older
+            few_older_of_all += int(np.count_nonzero(few))
+            del words, number  # for the next block to have their memory, and not others' that was never touched
+        few_younger = few_of_all - few_older_of_all
+        others = len(part[1]) - older_of_all - few_younger, older_of_all - few_older_of_all
+        return [few_younger, few_older_of_all, *others]
 
     *seeds, last_seed = np.random.SeedSequence(seed).spawn(STREAMS + 1)
     parts = zip(seeds, np.array_split(ages, STREAMS), np.array_split(labels, STREAMS), strict=True)
-    counts = np.diff(np.sum(_in_threads(draw, parts), axis=0), prepend=0).tolist()
+    counts = np.sum(_in_threads(draw, parts), axis=0).tolist()
 
     rng = np.random.default_rng(last_seed)
     going, coming = [np.empty(0, np.int64)], []
-    for (first, last, _, size), count in zip(groups, counts, strict=True):
+    for (_, low, high, label), size, count in zip(GROUPS, sizes.tolist(), counts, strict=True):
         if count > size:  # some places are another group's, and a few come twice
             places = rng.integers(0, len(ages), (5 * (count - size) // 4 + 64) * len(ages) // count)
-            byte = ages[places] | labels[places] << SICK
-            places = places[(first <= byte) & (byte <= last)]
+            places = places[(labels[places] == label) & (low <= ages[places]) & (ages[places] <= high)]
             _, once = np.unique(places, return_index=True)
             going.append(places[np.sort(once)][: count - size])
-        coming.append(rng.integers(first, last + 1, max(size - count, 0)))
-    places, bytes_ = rng.permutation(np.concatenate(going)), np.concatenate(coming)
-    ages[places], labels[places] = bytes_ & ((1 << SICK) - 1), bytes_ >> SICK
+        more = max(size - count, 0)
+        coming.append(np.column_stack([rng.integers(low, high + 1, more), np.full(more, label)]))
+    places = rng.permutation(np.concatenate(going))
+    ages[places], labels[places] = np.concatenate(coming).T
     return ages, labels
 
 
