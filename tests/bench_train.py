@@ -5,6 +5,7 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,31 @@ def main() -> None:
     ended = engine.run(plan, lambda stream, line: print(line) if stream == "stdout" else log.append(line))
     if ended.code:
         sys.exit("\n".join(log[-20:]))
+    whole_runs(plan.image)
+
+
+def whole_runs(image: str) -> None:
+    """Print what kit run workload takes over a bare container that only imports TensorFlow and NumPy, and where it goes."""
+    bare = ["docker", "run", "--rm", "--network=none", image, "python", "-c", "import tensorflow, numpy"]
+    seconds: dict[str, list[float]] = {"kit": [], "bare": []}
+    phases: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as out:
+        kit = [str(Path(sys.executable).with_name("kit")), "run", "workload", "--engine=docker", "--gpus=none"]
+        kit += [f"--out={out}", "--json"]
+        for _ in range(TURNS):
+            for who, command in (("bare", bare), ("kit", kit)):
+                began = time.perf_counter()
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                seconds[who].append(time.perf_counter() - began)
+                if who == "kit":
+                    phases.append(json.loads(done.stdout)["seconds"])
+    middle = {who: statistics.median(each) for who, each in seconds.items()}
+    print(
+        f"{'kit run workload, to its record (s)':52} kit {middle['kit']:11,.3f}   bare  {middle['bare']:11,.3f}   "
+        f"{middle['kit'] - middle['bare']:.2f} s over a container that imports TensorFlow and NumPy"
+    )
+    spent = {name: statistics.median(each[name] for each in phases) for name in phases[0]}
+    print("of these seconds, by its record: " + "  ".join(f"{name} {value:.2f}" for name, value in spent.items()))
 
 
 def inside() -> None:
