@@ -15,6 +15,7 @@ from toolkit.images import locks, variants
 from toolkit.model import UsageError
 from toolkit.workloads.packaged import workload
 from toolkit.workloads.plan import Options, checked
+from toolkit.workloads.start import with_backend
 
 
 @pytest.mark.parametrize(
@@ -22,8 +23,7 @@ from toolkit.workloads.plan import Options, checked
     [
         ("theano", "Theano's development ended in 2017, and Keras 2.3 of 2019 was the last"),
         ("cntk", "CNTK ended with its release 2.7 of 2019"),
-        ("torch", "PyTorch brings CUDA libraries of its own"),
-        ("mxnet", "--backend mxnet: take tensorflow or jax"),
+        ("mxnet", "--backend mxnet: take tensorflow, jax or torch"),
     ],
 )
 def test_what_no_image_has_is_refused_with_the_reason_and_what_there_is(backend: str, words: str) -> None:
@@ -34,35 +34,47 @@ def test_what_no_image_has_is_refused_with_the_reason_and_what_there_is(backend:
     )
     assert done.returncode == 2
     assert words in done.stderr
-    assert done.stderr.strip().endswith("take tensorflow or jax")
+    assert done.stderr.strip().endswith("take tensorflow, jax or torch")
 
 
 @pytest.mark.parametrize(
-    ("hardware", "tensorflow", "flavour", "words"),
+    ("extra", "hardware", "tensorflow", "flavour", "words"),
     [
-        ("cpu", "2.17", "tested", "the extra jax is for TensorFlow 2.18 and newer, and not for 2.17.1"),
+        ("jax", "cpu", "2.17", "tested", "the extra jax is for TensorFlow 2.18 and newer, and not for 2.17.1"),
         (
+            "jax",
             "gpu",
             "2.21",
             "tested",
             "needs the newest CUDA libraries: take --libraries newest, with TensorFlow 2.21 or 2.20",
         ),
+        ("torch", "cpu", "2.21", "tested", "take --variant gpu --libraries newest, with TensorFlow 2.21 or 2.20"),
     ],
 )
 def test_an_extra_that_a_variant_cannot_have_is_refused(
-    hardware: str, tensorflow: str, flavour: str, words: str
+    extra: str, hardware: str, tensorflow: str, flavour: str, words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
-        variants.variant(hardware, tensorflow, flavour, "jax")
+        variants.variant(hardware, tensorflow, flavour, extra)
 
 
-def test_on_gpus_a_backend_shares_the_cuda_libraries_and_has_its_plugin_in_its_own_version() -> None:
-    for row in variants.variants():
-        if row.hardware == "gpu" and "jax" in variants.extras_of(row):
-            core, layer = (locks.versions(lock.read_text()) for lock in variants.with_extra(row, "jax").locks)
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_on_gpus_a_backend_shares_the_cuda_libraries_and_has_its_plugin_in_its_own_version(backend: str) -> None:
+    rows = [row for row in variants.variants() if row.hardware == "gpu" and backend in variants.extras_of(row)]
+    assert [row.core for row in rows] == ["2.21-gpu-newest", "2.20-gpu-newest"]
+    for row in rows:
+        core, layer = (locks.versions(lock.read_text()) for lock in variants.with_extra(row, backend).locks)
+        assert not set(core) & set(layer)
+        assert "nvidia-cudnn-cu12" in core
+        assert not [name for name in layer if name.startswith("nvidia-") and not name.endswith("-cu12")]
+        if backend == "jax":
             assert layer["jax"] == layer["jax-cuda12-plugin"] == layer["jax-cuda12-pjrt"]
-            assert not set(core) & set(layer)
-            assert "nvidia-cudnn-cu12" in core
+
+
+def test_a_backend_for_gpus_alone_comes_on_the_gpu_image_where_there_are_none() -> None:
+    assert with_backend(variants.variant("cpu"), "torch").tag == "kit/tensorflow:2.21.0-gpu-newest-torch"
+    assert with_backend(variants.variant("cpu", "2.20"), "jax").tag == "kit/tensorflow:2.20.0-cpu-jax"
+    assert with_backend(variants.variant("gpu"), "jax").tag == "kit/tensorflow:2.21.0-gpu-newest-jax"
 
 
 @pytest.mark.engine

@@ -70,9 +70,41 @@ def _jax_versions() -> dict[str, str | None]:
     return {"jax": jax.__version__}
 
 
+def _torch_gpus() -> list[str]:
+    import torch
+
+    gpus = range(torch.cuda.device_count())
+    try:
+        return [torch.cuda.get_device_name(gpu) for gpu in gpus]
+    except RuntimeError:  # they are there and do not answer; on the CPU it trains all the same
+        return [f"cuda:{gpu}" for gpu in gpus]
+
+
+def _torch_use(number: int | None) -> None:
+    import keras
+
+    _tensorflow_use(None)
+    keras.device("cpu" if number is None else f"gpu:{number}").__enter__()  # for the rest of this process
+
+
+def _torch_deterministic() -> None:
+    # https://docs.pytorch.org/docs/stable/notes/randomness.html
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    import torch
+
+    torch.use_deterministic_algorithms(mode=True)
+
+
+def _torch_versions() -> dict[str, str | None]:
+    import torch
+
+    return {"torch": torch.__version__, "cuda": torch.version.cuda}
+
+
 BACKENDS = {
     "tensorflow": Backend("TensorFlow", _tensorflow_gpus, _tensorflow_use, _tensorflow_deterministic, tensorflow_build),
     "jax": Backend("JAX", _jax_gpus, _jax_use, _jax_deterministic, _jax_versions),
+    "torch": Backend("PyTorch", _torch_gpus, _torch_use, _torch_deterministic, _torch_versions),
 }
 
 

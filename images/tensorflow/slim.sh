@@ -12,8 +12,12 @@ find . \( -path './numpy/*' -o -path './scipy/*' -o -path './sklearn/*' -o -path
 find . \( -path './tensorflow/*' -o -path './nvidia/nccl/*' \) -name '*.so*' -type f -size +1M -exec strip --strip-unneeded {} +
 # CUDA's compiler for C++; XLA needs ptxas, nvlink and libdevice alone.
 rm -rf nvidia/cuda_nvcc/nvvm/bin nvidia/cuda_nvcc/nvvm/lib64 nvidia/cuda_nvcc/bin/cudafe++ nvidia/cuda_nvcc/bin/nvcc
-# Random numbers on the GPU are TensorFlow's own; a release that still knows cuRAND keeps it.
-grep -qs curand tensorflow/libtensorflow_cc.so.2 tensorflow/libtensorflow_framework.so.2 || rm -rf nvidia/curand/lib
+# Random numbers on the GPU are TensorFlow's own. A release that still knows cuRAND keeps it, and so do the newest
+# libraries, which PyTorch shares.
+case "$LOCK" in
+  *-newest.txt) ;;
+  *) grep -qs curand tensorflow/libtensorflow_cc.so.2 tensorflow/libtensorflow_framework.so.2 || rm -rf nvidia/curand/lib ;;
+esac
 # Linear algebra on several GPUs by one process, an interface that TensorFlow has no binding of.
 rm -f nvidia/cusolver/lib/libcusolverMg.so.*
 # Interposers for programs that were written for the CPU.

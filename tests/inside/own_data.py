@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -29,6 +30,13 @@ def written() -> Path:
 
 
 FILE = written()
+
+
+@cache
+def whole(*more: str) -> tuple[Path, list[dict[str, Any]]]:
+    """Return the folder of a run that nothing stopped, and its events."""
+    out = Path(mkdtemp())
+    return out, run(out, *more)
 
 
 def run(out: Path, *more: str, kill_after: int | None = None) -> list[dict[str, Any]]:
@@ -56,8 +64,7 @@ def weights(out: Path) -> list[np.ndarray]:
 
 
 def test_killed_while_it_reads_from_disk_it_goes_on_to_the_same_weights() -> None:
-    whole, out = Path(mkdtemp()), Path(mkdtemp())
-    wanted = run(whole, "--stream")
+    (unstopped, wanted), out = whole("--stream"), Path(mkdtemp())
     assert [event["kind"] for event in wanted if event["event"] == "loop"] == ["fit"]
     before = run(out, "--stream", kill_after=3)
     assert not [event for event in before if event["event"] == "results"]
@@ -66,11 +73,11 @@ def test_killed_while_it_reads_from_disk_it_goes_on_to_the_same_weights() -> Non
     assert min(event["epoch"] for event in after if event["event"] == "epoch") > 1
     assert (out / "samples.npy").stat().st_mtime_ns == made  # processed once
     assert results(after) == results(wanted)
-    assert all(np.array_equal(one, other) for one, other in zip(weights(out), weights(whole), strict=True))
+    assert all(np.array_equal(one, other) for one, other in zip(weights(out), weights(unstopped), strict=True))
 
 
 def test_from_memory_it_learns_as_well_and_tells_the_same_of_its_data() -> None:
-    streamed, memory = (run(Path(mkdtemp()), *more) for more in (("--stream",), ()))
+    (_, streamed), (_, memory) = whole("--stream"), whole()
     told = [next(event for event in events if event["event"] == "data") for events in (streamed, memory)]
     assert {**told[0], "time": 0} == {**told[1], "time": 0}
     assert told[0]["classes"] == ["high", "low"]
@@ -79,8 +86,8 @@ def test_from_memory_it_learns_as_well_and_tells_the_same_of_its_data() -> None:
 
 
 def test_predictions_are_what_the_model_says_of_the_scaled_rows() -> None:
-    out, said = Path(mkdtemp()), Path(mkdtemp()) / "said.csv"
-    trained = results(run(out))
+    (out, events), said = whole(), Path(mkdtemp()) / "said.csv"
+    trained = results(events)
     fitted, kept = scaling.load(out)
     parts = predict.parts(table(FILE), fitted)
     found = predict.predicted(out / "model.keras", fitted, next(parts), parts, said)

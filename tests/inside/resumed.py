@@ -1,7 +1,4 @@
-"""A run that is killed at any moment leaves a checkpoint that loads, and goes on to the weights of one that is not.
-
-`python resumed.py 10` prints the table of ten kills (`make bench-train`).
-"""
+"""A run that is killed at any moment leaves a checkpoint that loads, and goes on to the weights of one that is not."""
 
 import json
 import os
@@ -17,7 +14,7 @@ import numpy as np
 # The modules are imported once, and every run is a fork: TensorFlow computes nothing before it.
 sys.path.insert(0, "/workloads")
 
-EPOCHS = 60
+EPOCHS, KILLS = 60, 10
 
 
 def run(out: Path, *more: str, kill_at: int | None = None, by: int = signal.SIGKILL) -> list[dict[str, Any]]:
@@ -49,7 +46,7 @@ def weights(out: Path) -> list[np.ndarray]:
     return [np.asarray(variable) for variable in keras.models.load_model(out / "model.keras").variables]
 
 
-def kills(moments: int) -> None:
+def test_ten_kills() -> None:
     import sklearn.preprocessing  # noqa: F401
     import tensorflow  # noqa: F401
     import training  # noqa: F401
@@ -61,11 +58,9 @@ def kills(moments: int) -> None:
     print(f"the moments are those of seed {seed}", flush=True)
     draw = random.Random(seed)
     finals = []
-    for _ in range(moments):
+    for _ in range(KILLS):
         out = Path(mkdtemp())
-        at = draw.randrange(
-            first - 2, first + EPOCHS + 2
-        )  # of the events: before the first epoch and after the last too
+        at = draw.randrange(first - 2, first + EPOCHS + 2)  # of the events, some not of epochs
         before = run(out, kill_at=at, by=draw.choice([signal.SIGKILL, signal.SIGTERM]))
         epochs = [event["epoch"] for event in before if event["event"] == "epoch"]
         kept = out / "checkpoint.npz"
@@ -85,11 +80,3 @@ def kills(moments: int) -> None:
     expected = weights(whole)  # TensorFlow computes here from now on
     for out in finals:
         assert all(np.array_equal(one, other) for one, other in zip(weights(out), expected, strict=True))
-
-
-def test_three_kills() -> None:
-    kills(3)
-
-
-if __name__ == "__main__":
-    kills(int(sys.argv[1]))

@@ -40,7 +40,7 @@ def workload(
     input_: Annotated[str, typer.Option("--input", help="The form that Keras gets the data in, as tf-data.")] = "numpy",
     mixed_precision: Annotated[bool, typer.Option(help="Compute in 16 bits, keep weights in 32.")] = False,
     deterministic: Annotated[bool, typer.Option(help="The same numbers on every run, on GPUs too; slower.")] = False,
-    backend: Annotated[str, typer.Option(help="What Keras computes with: tensorflow or jax.")] = "tensorflow",
+    backend: Annotated[str, typer.Option(help="What Keras computes with: tensorflow, jax or torch.")] = "tensorflow",
     data: Annotated[
         Path | None, typer.Option(help="A table of your own to train on: .csv, .tsv, .npz or .parquet.")
     ] = None,

@@ -39,7 +39,8 @@ def ready(engine: Docker, each: Variant, facts: Facts, on_line: Callable[[str], 
     """Build a variant unless it is there as its inputs are now. Raises NotBuiltError."""
     if current(engine, each):
         return
-    command = f"kit build --extra {each.extras[-1].name}" if each.extras else "kit build"
+    command = f"kit build --variant {each.hardware} --tf {each.minor} --libraries {each.flavour}"
+    command += f" --extra {each.extras[-1].name}" if each.extras else ""
     on_line(f"building {each.tag} first ({command}): it is missing, or its inputs changed")
     built = build(engine, each, facts, on_line)
     if built.tag is None:
@@ -131,7 +132,12 @@ def _proof_of_its_layers(engine: Docker, each: Variant, image_id: str) -> dict[s
 def _has_layers_of_tagged(engine: Docker, each: Variant, image_id: str) -> bool:
     """Return whether an image differs from the variant's tagged one in labels at most."""
     image, tagged = engine.image(image_id), engine.image(each.tag)
-    return bool(image and tagged and image["RootFS"] == tagged["RootFS"])
+    return bool(image and tagged and _content(image) == _content(tagged))
+
+
+def _content(image: dict[str, Any]) -> Any:
+    """Return everything of an image that a container of it gets: its layers, environment, user, command…"""
+    return image["RootFS"], {name: value for name, value in image["Config"].items() if name != "Labels"}
 
 
 def _bill(engine: Docker, each: Variant, image_id: str, versions: dict[str, str | None]) -> Path:

@@ -29,6 +29,7 @@ requires-python = ">={}"
 dependencies = {}
 [tool.uv]
 environments = {}
+override-dependencies = {}
 """
 
 
@@ -146,12 +147,14 @@ def refresh(*, upgrade: bool = False, check: bool = False) -> LockRecord:
 def resolved(lock: Lock, preferred: str) -> str:
     """Return the text of a lock as uv resolves it, with the versions of a `preferred` one where they serve."""
     below = {name for file in lock.keeps for name in versions(file.read_text(encoding="utf-8"))}
+    # Whatever version of a CUDA library a package names, it gets the one that is there.
+    overridden = sorted(name for name in below if lock.cuda and name.startswith("nvidia-"))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "lock.txt")
         out.write_text(preferred, encoding="utf-8")
         project = Path(folder, "pyproject.toml")
         project.write_text(
-            PROJECT.format(OLDEST_PYTHON, json.dumps(lock.requirements), json.dumps(lock.environments)),
+            PROJECT.format(OLDEST_PYTHON, *map(json.dumps, (lock.requirements, lock.environments, overridden))),
             encoding="utf-8",
         )
         command = [str(project), "--quiet", "--universal"]

@@ -62,15 +62,17 @@ def _files(path: Path) -> list[Path]:
 def plan(each: Variant, sources: Sources) -> BuildPlan:
     """Return the build of a variant: its stage of the Dockerfile, with the network's settings as a secret."""
     told = network(sources.environment or {})
+    backends = [extra.name for extra in each.extras if extra.backend]
     return BuildPlan(
         context=each.folder,
-        target=stage(each.extras[-1]) if each.extras else "image",
+        target="backend" if backends else each.extras[-1].name if each.extras else "image",
         arguments={
             "BASE": sources.base,
             "SOURCE_DATE_EPOCH": str(spec()["epoch"]),
             "LOCK": each.lock_file.name,
             **({"FULL": "1"} if each.full else {}),
-            **{f"{stage(extra).upper()}_LOCK": each.extra_lock(extra).name for extra in each.extras},
+            **{f"{layer(extra).upper()}_LOCK": each.extra_lock(extra).name for extra in each.extras},
+            **({"KERAS_BACKEND": backends[0]} if backends else {}),
         },
         contexts={"uv": sources.uv, "wheels": sources.wheels, "debs": sources.debs},
         secrets={"ca": sources.ca} if sources.ca else {},
@@ -92,9 +94,9 @@ def plan(each: Variant, sources: Sources) -> BuildPlan:
     )
 
 
-def stage(extra: Extra) -> str:
-    """Return the stage of the Dockerfile that an extra is built in."""
-    return extra.stage or extra.name
+def layer(extra: Extra) -> str:
+    """Return the stage of the Dockerfile that installs an extra: a backend in the place of the script's packages."""
+    return "script" if extra.backend else extra.name
 
 
 def lock_digest(each: Variant) -> str:

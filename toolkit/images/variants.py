@@ -22,14 +22,15 @@ OLDEST_PYTHON = "3.11"  # of the locks: kit's own oldest, and the oldest of the 
 class Extra:
     """Packages in a layer on top of a variant, the extra below it, and the variants that it is for.
 
-    `stage` is the Dockerfile's where that has another name, `since` the first TensorFlow. Where an extra needs other
-    packages on GPUs, it has a lock of its own for each of those variants, all of one flavour.
+    A `backend` is one of Keras', by its name; `since` is the first TensorFlow. Where an extra needs other
+    packages on GPUs, it has a lock of its own for each of those variants, all of one flavour; where it has packages for
+    GPUs alone, it is for no other variants.
     """
 
     name: str
     packages: tuple[str, ...]
     on: str | None = None
-    stage: str | None = None
+    backend: bool = False
     since: str | None = None
     gpu_packages: tuple[str, ...] = ()
     gpu_flavour: Flavour | None = None
@@ -38,11 +39,11 @@ class Extra:
         """Return why it is not for a variant, None where it is."""
         if self.since and numbers(each.tensorflow) < numbers(self.since):
             return f"the extra {self.name} is for TensorFlow {self.since} and newer, and not for {each.tensorflow}"
-        if each.hardware == "gpu" and self.gpu_flavour not in (None, each.flavour):
+        if (each.hardware == "gpu" or not self.packages) and self.gpu_flavour not in (None, each.flavour):
             there = [row.minor for row in variants() if row.flavour == self.gpu_flavour and self.refuses(row) is None]
             return (
-                f"the extra {self.name} needs the {self.gpu_flavour} CUDA libraries: take --libraries {self.gpu_flavour}, "
-                f"with TensorFlow {' or '.join(there)}"
+                f"the extra {self.name} needs the {self.gpu_flavour} CUDA libraries: take {'' if self.packages else '--variant gpu '}"
+                f"--libraries {self.gpu_flavour}, with TensorFlow {' or '.join(there)}"
             )
         return None
 

@@ -83,7 +83,8 @@ def _head(run: Run, events: list[Event], best: float | None) -> str:
     shown = "".join(
         f"<span><b>{form.format(value)}</b>{name}</span>" for name, value, form in numbers if value is not None
     )
-    told = f"{record.run_id}, began {began}, trained on {record.device or 'nothing'} {where}"
+    trained = f"trained on {record.device}" if record.device else ""
+    told = ", ".join(filter(None, (record.run_id, f"began {began}", f"{trained} {where}".strip())))
     status = f'<span class="status {LEVELS.get(run.status, "fair")}">{escape(run.status)}</span>'
     lines = [f'<h1>{escape(record.workload)} {status}</h1><p class="dim">{escape(told)}</p>']
     lines += [f'<div class="numbers">{shown}</div>'] if shown else []

@@ -145,10 +145,11 @@ def ran(
     parts += progressed(list(events))
     if matrix := record.results.get("confusion_matrix"):
         parts.append(confusion(matrix, training.classes(list(events), len(matrix))))
-    where = f", in {record.image}" if record.image else ", without a container" if record.engine == "local" else ""
+    where = f"in {record.image}" if record.image else "without a container" if record.engine == "local" else ""
     counts = "  →  ".join(f"{rung} {count}" for rung, count in record.gpus.items() if count is not None)
     table = Table(box=None, show_header=False, padding=(0, 1))
-    table.add_row("[dim]GPUs[/]", f"{counts}   [dim]trained on[/] {record.device or 'nothing'}{where}")
+    trained = f"[dim]trained on[/] {record.device}" if record.device else ""
+    table.add_row("[dim]GPUs[/]", f"{counts}   {', '.join(filter(None, (trained, where)))}")
     phases = "  ".join(f"{name} {value:.2f}" for name, value in record.seconds.items() if value is not None)
     table.add_row("[dim]seconds[/]", phases)
     table.add_row("[dim]versions[/]", versions(record.versions).strip())

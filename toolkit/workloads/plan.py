@@ -18,14 +18,12 @@ from toolkit.model import KitError, UsageError
 from toolkit.workloads import data
 from toolkit.workloads.packaged import Workload
 
-BACKENDS = ("tensorflow", "jax")
+BACKENDS = ("tensorflow", "jax", "torch")
 # The other backends that Keras has or had, and why no image has them.
 # https://github.com/keras-team/keras/releases/tag/2.3.0 https://learn.microsoft.com/cognitive-toolkit/releasenotes/
 NOT_BACKENDS = {
     "theano": "Theano's development ended in 2017, and Keras 2.3 of 2019 was the last that ran on it",
     "cntk": "CNTK ended with its release 2.7 of 2019, and Keras 2.3 of that year was the last that ran on it",
-    # torch 2.15.0 of PyPI: nvidia-cudnn-cu13 and nvidia-nccl-cu13 have the very files of the cu12 that TensorFlow has.
-    "torch": "PyTorch brings CUDA libraries of its own, 2.9 GB, some in the place of TensorFlow's, so that no image has it",
 }
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -64,7 +62,7 @@ def checked(options: Options, work: Workload) -> Options:
         raise UsageError(f"--input {options.input}: {work.name} takes {', '.join(work.inputs)}")
     if options.backend not in BACKENDS:
         why = f"{reason}; " if (reason := NOT_BACKENDS.get(options.backend)) else ""
-        raise UsageError(f"--backend {options.backend}: {why}take {' or '.join(BACKENDS)}")
+        raise UsageError(f"--backend {options.backend}: {why}take {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
     return options
 
 

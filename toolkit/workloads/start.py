@@ -54,16 +54,14 @@ def start(
         on_event({"event": "note", "text": note})
     if engine is None:
         data.readable_locally(options.data)
-        each = _with_backend(
-            variant("gpu" if chosen_gpus(options.gpus, gpu_indices(facts)) else "cpu"), options.backend
-        )
+        each = with_backend(variant("gpu" if chosen_gpus(options.gpus, gpu_indices(facts)) else "cpu"), options.backend)
         on_progress(f"local engine: the packages of {' and '.join(f'locks/{lock.name}' for lock in each.locks)}")
         python = local.environment(each.locks, on_progress)
         return run(
             work, options, _folder(work, out, again if resume else None), facts, Place(python=python), on_event, notes
         )
     each, _, on_cpu = chosen(options.gpus, options.device, facts)
-    each = _with_backend(each, options.backend)
+    each = with_backend(each, options.backend)
     if on_cpu:
         options = replace(options, gpus="none")
         notes = (*notes, on_cpu)
@@ -93,12 +91,15 @@ def start(
     )
 
 
-def _with_backend(each: Variant, backend: str) -> Variant:
-    """Return a variant with a backend of Keras, and on GPUs with the CUDA libraries that this takes."""
+def with_backend(each: Variant, backend: str) -> Variant:
+    """Return a variant with a backend of Keras: on GPUs, or where it is for them alone, with the CUDA libraries that this
+    takes."""
     if backend == "tensorflow":
         return each
-    flavour = extras()[backend].gpu_flavour if each.hardware == "gpu" else None
-    return with_extra(variant("gpu", each.tensorflow, flavour) if flavour else each, backend)
+    extra = extras()[backend]
+    if extra.gpu_flavour and (each.hardware == "gpu" or not extra.packages):
+        each = variant("gpu", each.tensorflow, extra.gpu_flavour)
+    return with_extra(each, backend)
 
 
 def _folder(work: Workload, out: Path | None, resume: Path | None) -> records.RunFolder:

@@ -34,8 +34,8 @@ def model(device: str, own: lesson.Data | None = None) -> Any:
 
     For data of the user's own it is as wide as that has features at its input, and classes at its output.
 
-    Keras decides on XLA by the GPUs of the machine, hidden ones too; on the CPU the numbers must not depend on those. With
-    XLA there, the compiled loop and model.fit give the same bits.
+    With TensorFlow Keras decides on XLA by the GPUs of the machine, hidden ones too; on the CPU the numbers must not depend
+    on those. With XLA there, the compiled loop and model.fit give the same bits.
     """
     import keras
     from keras.layers import Dense, Input
@@ -48,7 +48,7 @@ def model(device: str, own: lesson.Data | None = None) -> Any:
             Dense(own.classes if own else CLASSES, activation="softmax", dtype="float32"),
         ]
     )
-    jit: Any = True if device == "cpu" else "auto"
+    jit: Any = True if device == "cpu" and keras.backend.backend() == "tensorflow" else "auto"
     built.compile(
         keras.optimizers.Adam(1e-4), loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=jit
     )
