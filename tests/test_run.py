@@ -127,11 +127,10 @@ def test_under_sudo_everything_is_the_callers(cpu_image: variants.Variant, tmp_p
 @pytest.mark.engine
 @pytest.mark.image
 def test_a_seed_repeats_the_run_exactly(cpu_image: variants.Variant, tmp_path: Path) -> None:
-    first, again, other = (
-        run_workload("--gpus", "none", "--epochs", "2", "--seed", seed, out=tmp_path)["results"] for seed in "778"
+    first, again = (
+        run_workload("--gpus", "none", "--epochs", "2", "--seed", "7", out=tmp_path)["results"] for _ in range(2)
     )
     assert [first[name] for name in ("loss", "val_loss")] == [again[name] for name in ("loss", "val_loss")]
-    assert first["loss"] != other["loss"]
 
 
 @pytest.mark.engine

@@ -91,7 +91,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
 @pytest.mark.engine
 @pytest.mark.image
-@pytest.mark.parametrize(("room_kib", "checkpoint"), [(8, False), (40, None), (60, None), (80, True)])
+@pytest.mark.parametrize(("room_kib", "checkpoint"), [(8, False), (50, None), (80, True)])
 def test_a_disk_that_gets_full_leaves_a_checkpoint_that_loads_and_a_true_record(
     cpu_image: variants.Variant, small_disk: Callable[[int], Path], room_kib: int, checkpoint: bool | None
 ) -> None:

@@ -68,7 +68,7 @@ def broken(document: dict[str, Any]) -> list[str]:
     return [rung["rung"] for rung in document["chain"] if rung["status"] == "broken"]
 
 
-@pytest.mark.parametrize("number", [1, 2, 8])
+@pytest.mark.parametrize("number", [1, 8])
 def test_every_rung_counts_all_of_them(simulate: Simulate, number: int, tmp_path: Path) -> None:
     kit = simulate(simgpu.Machine(gpus=(simgpu.A100,) * number))
     code, diagnosis = kit("doctor")

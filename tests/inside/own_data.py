@@ -18,7 +18,7 @@ import predict
 import scaling
 from table import table
 
-ROWS = 3000
+ROWS = 2000
 
 
 def written() -> Path:
@@ -41,7 +41,7 @@ def whole(*more: str) -> tuple[Path, list[dict[str, Any]]]:
 
 def run(out: Path, *more: str, kill_after: int | None = None) -> list[dict[str, Any]]:
     """Run the workload on the table as a process of its own, kill it after an epoch where one is named, return its events."""
-    told = ("--data", str(FILE), "--target", "side", "--epochs", "8", "--batch-size", "16", "--out", str(out), *more)
+    told = ("--data", str(FILE), "--target", "side", "--epochs", "6", "--batch-size", "16", "--out", str(out), *more)
     command = [sys.executable, "/workloads/side_effects/run.py", *told]
     events = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
