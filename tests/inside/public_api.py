@@ -10,11 +10,13 @@ import pkgutil
 import subprocess
 import sys
 import types
+from functools import cache
+from typing import Any
 
 import tensorflow as tf
 
 # Walks the names under `tf` as a program sees them, and says each with the kind of what it is.
-NAMES = """
+SAYS = """
 import inspect, json, sys, types
 import tensorflow as tf
 
@@ -33,15 +35,7 @@ def walk(module, name):
         found[f"{name}.{attribute}"] = kind(value)
         if isinstance(value, types.ModuleType) and str(vars(value).get("__name__", "")).startswith("tensorflow"):
             walk(value, f"{name}.{attribute}")
-walk(tf, "tf")
-json.dump(found, sys.stdout)
-"""
-
-# Says of each module that is loaded what Python's import system notes in it.
-MODULES = """
-import json, sys
-import tensorflow
-
+# What Python's import system notes in a module, of each that the import loads.
 def told(module):
     spec, kept = module.__spec__, ("__name__", "__file__", "__cached__", "__package__", "__path__")
     return [
@@ -52,8 +46,9 @@ def told(module):
         module.__loader__ is spec.loader,
     ]
 
-found = {name: told(module) for name, module in sys.modules.items() if getattr(module, "__spec__", None)}
-json.dump(found, sys.stdout)
+loaded = {name: told(module) for name, module in sys.modules.items() if getattr(module, "__spec__", None)}
+walk(tf, "tf")
+json.dump({"names": found, "modules": loaded}, sys.stdout)
 """
 
 
@@ -88,26 +83,27 @@ def test_every_public_module_of_keras_imports() -> None:
     assert len(names) > 50, len(names)
 
 
-def quick_and_unchanged(code: str) -> tuple[dict[str, object], dict[str, object]]:
-    """Return what a program writes where kit's start is in use, and where it is not."""
+@cache
+def quick_and_unchanged() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a program says of TensorFlow where kit's start is in use, and where it is not."""
     # Without `site` no .pth file is read, and so nothing of kit's is in Python's start.
     packages = os.path.dirname(os.path.dirname(tf.__file__))  # noqa: PTH120
     before = f"import sys; sys.path.append({packages!r})\n"
-    commands = [sys.executable, "-c", code], [sys.executable, "-S", "-c", before + code]
+    commands = [sys.executable, "-c", SAYS], [sys.executable, "-S", "-c", before + SAYS]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
     quick, unchanged = (json.loads(each.communicate(timeout=120)[0]) for each in both)
     return quick, unchanged
 
 
 def test_the_names_are_those_of_an_unchanged_tensorflow() -> None:
-    quick, eager = quick_and_unchanged(NAMES)
+    quick, eager = (each["names"] for each in quick_and_unchanged())
     assert len(eager) > 10_000, len(eager)
     differ = {name: (quick.get(name), eager.get(name)) for name in quick.keys() | eager.keys()}
     assert not {name: kinds for name, kinds in differ.items() if kinds[0] != kinds[1]}
 
 
 def test_the_modules_are_those_of_an_unchanged_tensorflow() -> None:
-    quick, eager = quick_and_unchanged(MODULES)
+    quick, eager = (each["modules"] for each in quick_and_unchanged())
     both = quick.keys() & eager.keys()
     assert len(both) > 2_000, len(both)
     assert not {name: (quick[name], eager[name]) for name in both if quick[name] != eager[name]}
