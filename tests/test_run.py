@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from toolkit import runs
 from toolkit.engine.docker import Docker
 from toolkit.engine.plan import Limits, Mount, RunPlan
 from toolkit.images import variants
@@ -105,9 +107,8 @@ def test_packaged_workload_in_a_container(cpu_image: variants.Variant, engine: D
     assert record["device"] == "cpu"
     assert all(record["seconds"][name] > 0 for name in ("total", "start", "import", "data", "compile", "train", "save"))
     folder = tmp_path / record["run_id"]
-    assert {"result.json", "events.jsonl", "model.keras", "metrics.csv", "report.html", "log.txt"} <= set(
-        record["artifacts"]
-    )
+    documented = {name for names in re.findall(r"^- ([^:]+):", runs.__doc__ or "", re.M) for name in names.split(", ")}
+    assert set(record["artifacts"]) == documented - {"predictions.csv"}
     assert json.loads((folder / "result.json").read_text()) == record
     assert {file.stat().st_uid for file in folder.iterdir()} == {os.getuid()}
     assert containers(engine, tmp_path) == []
