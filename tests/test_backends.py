@@ -12,6 +12,7 @@ from tests.test_run import KIT, run_workload
 from toolkit.engine.docker import Docker
 from toolkit.engine.plan import Limits, Mount, RunPlan
 from toolkit.images import locks, variants
+from toolkit.images.verify import verified
 from toolkit.model import UsageError
 from toolkit.workloads.packaged import workload
 from toolkit.workloads.plan import Options, checked
@@ -82,6 +83,9 @@ def test_a_backend_for_gpus_alone_comes_on_the_gpu_image_where_there_are_none() 
 def test_the_same_workload_side_by_side(
     jax_image: variants.Variant, cpu_image: variants.Variant, engine: Docker, tmp_path: Path
 ) -> None:
+    proof = verified((engine.image(jax_image.tag) or {})["Id"])
+    assert proof
+    assert proof["training"]["backend"] == "jax"
     ours, other = (run_workload("--gpus", "none", "--backend", each, out=tmp_path) for each in ("tensorflow", "jax"))
     assert (ours["image"], other["image"]) == (cpu_image.tag, jax_image.tag)
     assert other["results"]["val_accuracy"] >= 0.90

@@ -50,8 +50,9 @@ def _lost(inside: container.Inside, expected: int) -> Finding:
 
 
 def training(told: Told) -> dict[str, Any]:
-    """Return how far the packaged model was trained, on what, and the reason where it was not, or not well."""
-    results, device = told.last("results"), told.last("device")
+    """Return how far the packaged model was trained, on what and by which backend of Keras, and the reason where it was
+    not, or not well."""
+    results, device, gpus = told.last("results"), told.last("device"), told.last("gpus")
     losses = [each["loss"] for each in told.events if each["event"] == "epoch"]
     reason = None
     if untrained := told.last("untrained"):
@@ -66,6 +67,7 @@ def training(told: Told) -> dict[str, Any]:
         "epochs": len(losses),
         "accuracy": results["accuracy"] if results else None,
         "device": device["device"] if device else None,
+        "backend": gpus["backend"] if gpus else None,
         "reason": reason,
     }
 

@@ -39,7 +39,9 @@ def proof(verified: dict[str, Any]) -> Iterator[str]:
         told = ", ".join(f"{name} {version}" for name, version in verified.get("library_versions", {}).items())
         yield f"  {sum(libraries.values())} of {len(libraries)} CUDA libraries load: {told}"
     if training and training["accuracy"] is not None:
-        yield f"  trained {training['epochs']} epochs on the {training['device']}, accuracy {training['accuracy']:.3f}"
+        by = f"by {backend} " if (backend := training.get("backend")) else ""
+        where = f"{training['epochs']} epochs {by}on the {training['device']}"
+        yield f"  trained {where}, accuracy {training['accuracy']:.3f}"
     elif training:
         yield f"  not trained: {escape(training['reason'])}"
     if verified.get("uid") is not None:
