@@ -8,4 +8,6 @@ if ! docker version >/dev/null 2>&1; then
     bash toolkit/engine/setup.sh || echo "tests: no engine could be started; what needs one is skipped" >&2
   fi
 fi
+# Compiled once, and not in every process that a test starts; some machines keep Python from doing so.
+unset PYTHONDONTWRITEBYTECODE
 exec .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
