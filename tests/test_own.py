@@ -72,7 +72,7 @@ def test_a_script_has_its_folder_to_read_and_the_runs_to_write() -> None:
     assert asked["command"][-3:] == ["/work/train.py", "--epochs", "3"]
     mounts = {mount["Target"]: (mount["Source"], mount["ReadOnly"]) for mount in asked["mounts"]}
     assert mounts["/work"] == ("/home/me", True)
-    assert mounts["/out"] == ("/r/1", False)
+    assert mounts["/out"] == ("/r/1/out", False)
     assert (asked["working_dir"], asked["environment"]["KIT_OUT"]) == ("/work", "/out")
     assert (asked["network_mode"], asked["ports"], asked["read_only"]) == ("none", {}, True)
     assert asked["labels"]["org.kit.run"] == "1"
@@ -154,9 +154,26 @@ def test_a_layer_is_of_its_requirements_and_those_they_name(tmp_path: Path) -> N
     named.write_text("tqdm==4.67\n")
     assert layer.inputs(CPU, asked) != first
     assert layer.inputs(variants.variant("gpu"), asked) != layer.inputs(CPU, asked)
+    asked.write_text("tabulate\n-rmore.txt\n-r requirements.txt\n")  # itself too
+    assert layer.inputs(CPU, asked) != first
     named.unlink()
     with pytest.raises(UsageError, match=re.escape("more.txt")):
         layer.inputs(CPU, asked)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("tabulate\n".encode("utf-16"), "is not UTF-8; save it as such"),
+        (b"--extra-index-url https://x\ntorch\n", "name an index by the environment, as UV_INDEX="),
+        (b"-i https://x\n", "name an index by the environment"),
+    ],
+)
+def test_requirements_that_kit_cannot_follow_are_refused(tmp_path: Path, content: bytes, says: str) -> None:
+    file = tmp_path / "requirements.txt"
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match=re.escape(says)):
+        layer.inputs(CPU, file)
 
 
 def test_a_layer_is_built_by_its_own_dockerfile_on_the_tagged_image() -> None:
@@ -277,6 +294,20 @@ def test_a_script_runs_as_python_runs_it(ready: Place, tmp_path: Path) -> None:
 
 @pytest.mark.engine
 @pytest.mark.image
+def test_files_of_a_script_are_its_own_whatever_their_names(ready: Place, tmp_path: Path) -> None:
+    done = kit("script", str(SCRIPTS / "writes_kits_names.py"), "--out", str(tmp_path), "--json")
+    record = json.loads(done.stdout)
+    folder = tmp_path / record["run_id"]
+    own = ("result.json", "log.txt", "events.jsonl")
+    assert [(folder / "out" / name).read_text() for name in own] == ["mine"] * 3
+    assert {f"out/{name}" for name in own} <= set(record["artifacts"])
+    assert json.loads((folder / "result.json").read_text()) == record
+    assert (folder / "log.txt").read_text() == "written\n"
+    assert record["versions"]["python"], "told by an event"
+
+
+@pytest.mark.engine
+@pytest.mark.image
 def test_what_the_image_no_longer_has_is_told_before_the_script_runs(ready: Place, tmp_path: Path) -> None:
     arguments = ("script", str(SCRIPTS / "old_keras.py"), "--gpus", "none", "--out", str(tmp_path))
     refused = kit(*arguments)
@@ -296,7 +327,7 @@ def test_ctrl_c_lets_a_script_save_and_leaves_a_record(ready: Place, engine: Doc
         assert running.wait(SECONDS) == 130
     (folder,) = tmp_path.iterdir()
     assert json.loads((folder / "result.json").read_text())["status"] == "interrupted"
-    assert (folder / "saved.txt").read_text() == "what it has"
+    assert (folder / "out/saved.txt").read_text() == "what it has"
     assert not engine._client.containers.list(all=True, filters={"label": f"org.kit.run={folder.name}"})
 
 

@@ -1,20 +1,26 @@
 """What the engine is asked for, computed without one: builds, containers, GPU requests."""
 
 import os
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from toolkit import paths, records
 from toolkit.engine.docker import container_options, device_requests, owner, owner_lives
 from toolkit.engine.downloads import SYSTEM_CA, ca_bundle
-from toolkit.engine.plan import GpuRequest, Limits, Mount, RunPlan
+from toolkit.engine.plan import Exit, GpuRequest, Limits, Mount, RunPlan
 from toolkit.facts import Facts
 from toolkit.facts.driver import Nvml, NvmlGpu, nvml
 from toolkit.facts.engine import Engine, hook_installed, state
 from toolkit.host import Host
 from toolkit.images import variants
 from toolkit.images.machine import all_gpus
-from toolkit.model import KitError, NotAsked, UsageError
+from toolkit.model import Command, KitError, NotAsked, UsageError
+from toolkit.workloads import data
+from toolkit.workloads.outcome import Outcome, record
 from toolkit.workloads.packaged import workload
 from toolkit.workloads.plan import Options, Place, chosen_gpus, gpu_request, memory_limit, plan
 
@@ -89,6 +95,47 @@ def test_gpu_request(asked: str, engine: Engine, request_: GpuRequest | None) ->
 def test_gpus_that_the_engine_cannot_hand_over_are_an_error() -> None:
     with pytest.raises(KitError, match="no way to hand GPUs over"):
         gpu_request("all", machine(3, Engine(version="20.10")))
+
+
+def test_of_two_modules_of_one_name_a_workload_has_its_own(tmp_path: Path) -> None:
+    shutil.copytree(workload("shapes").folder, tmp_path / "shapes")
+    own, place = workload("shapes", tmp_path), Place(python=Path("/python"))
+    order = plan(own, Options(), tmp_path, place, machine(0), 1 << 30)
+    assert order.environment["PYTHONPATH"].split(":") == [str(tmp_path), str(paths.workloads())]
+    order = plan(own, Options(), tmp_path, Place(image=variants.variant("cpu")), machine(0), 1 << 30)
+    assert order.environment["PYTHONPATH"] == "/own:/workloads"
+    assert order.command[2] == "/own/shapes/run.py"
+
+
+@pytest.mark.parametrize(
+    ("events", "code", "status", "cause"),
+    [
+        ([{"event": "interrupted"}], 130, "interrupted", None),
+        ([], 137, "failed", r"Ended by a kill \(SIGKILL\), exit code 137"),
+        ([], 0, "failed", "told no results"),
+        ([], 3, "failed", "exit code 3"),
+    ],
+)
+def test_how_a_run_ended(
+    tmp_path: Path, events: list[dict[str, Any]], code: int, status: str, cause: str | None
+) -> None:
+    folder = records.new_run("x", tmp_path)
+    (folder.path / "checkpoint.npz").touch()
+    outcome = Outcome(
+        [{"time": 1.0, **event} for event in events], [], Exit(code, out_of_memory=False), 0.0, 1.0, 1 << 30
+    )
+    made = record(workload("shapes"), folder, Place(python=Path("/python")), machine(0), outcome)
+    assert (made.status, bool(made.findings)) == (status, cause is not None)
+    if cause:
+        assert re.search(cause, made.findings[0].cause)
+        assert made.findings[0].fix[-1] == Command(f"kit run workload --resume {folder.path}")
+    folder.close({})
+
+
+def test_a_table_that_is_a_link_keeps_its_name(tmp_path: Path) -> None:
+    (tmp_path / "0a1b").write_text("a,b\n")
+    (tmp_path / "table.csv").symlink_to("0a1b")
+    assert data.inside(str(data.file(tmp_path / "table.csv"))) == "/data/table.csv"
 
 
 COMPUTE = [["gpu", "compute", "utility"]]

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests import browser
+from tests.test_cli import KIT
 from toolkit import paths
 from toolkit.runs import folders
 from toolkit.show import charts, report
@@ -90,22 +92,25 @@ def test_sections_are_those_that_the_run_tells_of(
     assert page.open == []
 
 
-def test_the_report_says_what_the_record_does() -> None:
+ASKED = {"event": "asked", "time": 2e9, "workload": "side_effects", "options": {}}
+
+
+def test_the_report_says_what_the_record_does(tmp_path: Path) -> None:
     text = Elements(report.html(WELL, BEST)).text
     assert "As good as this data allows: 0.952 at best" in text
     assert "Class 1 is the likelier one from age 62.7." in text
     assert "210 validation samples" in text
-    assert f"kit run workload side_effects --repeat {WELL}" in text
+    run = written(tmp_path, WELL, ASKED)
+    assert f"kit run workload --repeat {run}" in Elements(report.html(run, BEST)).text
     assert re.search(r"train\s*16\.53 s", text)
 
 
 def test_a_phase_that_comes_twice_is_one_row_with_both_its_bars(tmp_path: Path) -> None:
-    asked = {"event": "asked", "time": 2e9, "workload": "side_effects", "options": {}}
     phases = [
         {"event": "phase", "phase": name, "time": 2e9 + end, "seconds": seconds}
         for name, end, seconds in (("compile", 1.0, 0.5), ("train", 4.0, 1.0), ("compile", 4.0, 2.0))
     ]
-    page = report.html(written(tmp_path, WELL, asked, *phases), BEST)
+    page = report.html(written(tmp_path, WELL, ASKED, *phases), BEST)
     section = re.search(r'<section id="timings".*?</section>', page)
     assert section
     rows = re.findall(r"<span>([^<]*)</span><span class=\"track\">(.*?)</span><span>([^<]*)</span>", section[0])
@@ -117,8 +122,17 @@ def test_a_phase_that_comes_twice_is_one_row_with_both_its_bars(tmp_path: Path) 
 
 def test_a_run_of_kits_own_folder_is_repeated_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    run = written(paths.runs(), WELL)
-    assert f"--repeat {WELL.name}" in report.html(run)
+    run = written(paths.runs(), WELL, ASKED)
+    (command,) = re.findall("kit (run workload --repeat [^<]*)<", report.html(run))
+    assert command == f"run workload --repeat {WELL.name}"
+    done = subprocess.run(
+        [KIT, *command.split(), "--engine", "docker"],
+        env={**os.environ, "DOCKER_HOST": "unix:///nowhere", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3, "what the report says is taken, and only the engine is not there"
     assert report.html(run) == report.write(run).read_text() == report.html(run)
 
 

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -26,6 +27,7 @@ from toolkit.runs import folders, tensorboard, training
 from toolkit.runs.compare import Comparison, compare
 from toolkit.show import run as run_view
 from toolkit.show import runs as view
+from toolkit.workloads import again
 
 RECORDED = Path(__file__).parent / "runs"
 WELL = "20261124-181949-side_effects-e9a0"
@@ -132,6 +134,36 @@ def test_a_record_of_a_run_that_kit_could_not_go_on_with_is_read(tmp_path: Path)
     assert (run.status, run.record.workload, run.record.notes) == ("failed", "side_effects", ("no engine",))
 
 
+def test_a_run_that_goes_on_has_no_record_until_its_end(tmp_path: Path) -> None:
+    folder = shutil.copytree(RECORDED / FAILED, tmp_path / FAILED)
+    assert folders.read(folder).status == "failed"
+    opened = records.reopen(folder)
+    opened.events.close()
+    opened.log.close()
+    assert folders.read(folder).status == "unfinished"
+
+
+def test_a_repeat_may_go_to_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    shutil.copytree(RECORDED / WELL, paths.runs() / WELL)
+    assert again.found("last", tmp_path / "new", unfinished=False) == paths.runs() / WELL
+
+
+def test_a_run_is_repeated_where_it_was(tmp_path: Path) -> None:
+    folder = shutil.copytree(RECORDED / WELL, tmp_path / WELL)
+    assert (again.workloads(folder), again.engine(folder)) == (None, "auto")
+    with (folder / "events.jsonl").open("a") as file:
+        file.write('{"event": "asked", "workload": "mine", "options": {}, "workloads": "/w", "engine": "local"}\n')
+    assert (again.workloads(folder), again.engine(folder)) == (Path("/w"), "local")
+    assert "ran on --engine local" in (again.difference(folder, {"Id": "sha256:0"}) or "")
+    assert again.difference(folder, None) is None
+
+
+def test_json_has_no_number_that_is_none(tmp_path: Path) -> None:
+    records.write_json(tmp_path / "a.json", {"loss": float("nan"), "all": [1.5, (float("inf"), {"x": True})]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"loss": None, "all": [1.5, [None, {"x": True}]]}
+
+
 # --- how a training went ---------------------------------------------------------------------------------------------
 
 
@@ -175,6 +207,26 @@ def test_verdict(name: str, results: dict[str, Any], best: float | None, level: 
     verdict = training.verdict(changed, training.epochs(folders.events(RECORDED / name)), best)
     assert (verdict and verdict.level) == level
     assert says in (verdict.text if verdict else "")
+
+
+def test_of_many_classes_the_most_confused_are_shown() -> None:
+    matrix = [[5 if i == j else i if j == 0 else 0 for j in range(30)] for i in range(30)]
+    assert training.confused(matrix, 2) == [(29, 0, 29), (28, 0, 28)]
+    output = Console(width=100, file=io.StringIO(), record=True)
+    output.print(run_view.confusion(matrix, [f"c{n}" for n in range(30)]))
+    text = output.export_text()
+    assert re.search(r"c29 +│ c0 +│ 29", text)
+    assert len(text.splitlines()) < 20
+
+
+def test_events_without_a_time_or_a_number_of_epochs_are_taken() -> None:
+    strange = [{"event": "epoch", "epoch": 1, "loss": 0.5}, {"event": "epoch", "epoch": "two", "loss": 0.4}]
+    assert tensorboard.events_file(strange)
+    assert training.metrics_csv(strange).splitlines()[1:] == ["1,0.5,,,"]
+    output = Console(file=io.StringIO())
+    with run_view.running(output) as (on_event, _):
+        for event in strange:
+            on_event(event)
 
 
 def test_a_validation_loss_that_rises_is_no_reason_to_train_longer() -> None:

@@ -10,6 +10,13 @@ from toolkit.engine.plan import Exit, OnLine
 from toolkit.explain.lines import lines
 
 NOT_STARTED = 125  # the exit code that Docker's own client has for a container that it cannot start
+# How Docker's init tells that a signal ended its child: 128 and the signal's number.
+SIGNALS = {
+    132: "an illegal instruction (SIGILL)",
+    134: "an abort (SIGABRT)",
+    137: "a kill (SIGKILL)",
+    139: "a segmentation fault (SIGSEGV)",
+}
 
 
 def executed(process: Callable[[OnLine], Exit], folder: records.RunFolder, on_line: OnLine) -> Exit | None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import math
 import os
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from toolkit import paths
 from toolkit.model import KitError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+OUT = "out"  # the folder in it for what a script of somebody's own writes
 RESERVE = ".reserve"  # held while a run goes on, so that its record can be written on a disk that got full
 RESERVE_BYTES = 1 << 20
 
@@ -39,9 +41,11 @@ class RunFolder:
         return self.path.name
 
     def artifacts(self) -> dict[str, str]:
-        """Return the files of the run by name, with their full paths."""
-        files = (file for file in sorted(self.path.iterdir()) if file.is_file() and not file.name.startswith("."))
-        return {file.name: str(file) for file in files}
+        """Return the files of the run by name, as out/model.keras those of a script, with their full paths."""
+        files = sorted(
+            file for folder in (self.path, self.path / OUT) for file in folder.glob("[!.]*") if file.is_file()
+        )
+        return {str(file.relative_to(self.path)): str(file) for file in files}
 
     def add(self, log: TextIO, line: str) -> bool:
         """Add a line to one of the logs, and return whether there was room for it."""
@@ -93,6 +97,8 @@ def reopen(folder: Path) -> RunFolder:
         opened = RunFolder(folder, _open(folder / "events.jsonl", "a"), _open(folder / "log.txt", "a"))
     except OSError as error:
         raise KitError(f"cannot go on with the run in {folder}: {error.strerror}") from error
+    for name in ("result.json", "report.html"):  # of the part before: a kill leaves no record that is not true
+        (folder / name).unlink(missing_ok=True)
     if not (folder / "events.jsonl").read_bytes().endswith(b"\n"):
         opened.events.write("\n")  # the kill may have cut a line
     return opened
@@ -126,13 +132,26 @@ def event(line: str) -> dict[str, Any] | None:
     return told if isinstance(told, dict) and "event" in told else None
 
 
+def json_text(data: dict[str, Any]) -> str:
+    """Return a document as JSON, which has no word for what is not a number: that is null."""
+
+    def known(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: known(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [known(each) for each in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(known(data), indent=2, allow_nan=False) + "\n"
+
+
 def write_json(file: Path, data: dict[str, Any]) -> None:
     """Write a JSON file whole or not at all, owned by the caller."""
     paths.make(file.parent)
     unfinished = file.with_name(f".{file.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     with unfinished.open("x", encoding="utf-8") as made:  # never through a link that a workload left in its place
-        made.write(json.dumps(data, indent=2) + "\n")
+        made.write(json_text(data))
     paths.give_to_caller(unfinished)
     unfinished.replace(file)
 

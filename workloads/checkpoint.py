@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ def callback(folder: Path, history: dict[str, list[float]]) -> Any:
             if self.cost <= (began - self.kept) * SHARE:
                 save(folder, self.model, epoch + 1, history)
                 self.kept = time.perf_counter()
-                self.cost = min(self.cost or 1.0, self.kept - began)
+                self.cost = min(self.cost or math.inf, self.kept - began)
 
     return Keep()
 

@@ -147,11 +147,16 @@ def train(net: Any, data: Data, options: argparse.Namespace, given: Given) -> di
 
     try:
         done, history = checkpoint.load(options.out, net) if options.resume else (0, {})
+        for number in range(done):  # kit may have been killed before it heard of them
+            metrics = {name: values[number] for name, values in history.items()}
+            emit("epoch", epoch=number + 1, epochs=options.epochs, again=True, **metrics)
         samples = (from_disk if data.on_disk else given)(options, data, done)
     except ValueError as error:
         fail("workload-failed", str(error))
 
     if data.on_disk:
+        if options.input != "numpy":
+            emit("note", text=f"from disk the data comes as a tf.data dataset, and not as --input {options.input}")
         net.steps_per_execution = streamed.steps_at_once(options.batch_size)
 
     class Progress(keras.callbacks.Callback):  # type: ignore[misc]

@@ -38,19 +38,29 @@ def main() -> int:
     options = parser.parse_args()
     stop_on_sigterm()
     emit("started")
-    fitted, _ = scaling.load(options.run)
     try:
-        there = table(options.data)
+        return told(options.run, options.data, options.out / OUTPUT)
+    except KeyboardInterrupt:
+        emit("interrupted")
+        return 130
+
+
+def told(run: Path, data: Path, output: Path) -> int:
+    """Write what the model of a run says of a table, tell kit of it, and return the exit code."""
+    fitted, _ = scaling.load(run)
+    try:
+        there = table(data)
         scaled = parts(there, fitted)
         first = next(scaled, None)  # before the seconds that the import takes
         if first is None:
             raise ValueError(f"{there.file.name} has no rows")
-        results = predicted(options.run / "model.keras", fitted, first, scaled, options.out / OUTPUT)
     except ValueError as error:
         fail("data-unfit", str(error))
-    except KeyboardInterrupt:
-        emit("interrupted")
-        return 130
+    net = model(run / "model.keras")
+    try:
+        results = predicted(net, fitted, first, scaled, output)
+    except ValueError as error:
+        fail("data-unfit", str(error))
     known = (*fitted.features, fitted.target)
     emit(
         "results",
@@ -80,15 +90,20 @@ def parts(there: Table, fitted: Scaling) -> Iterator[Part]:
     wrong.refuse()
 
 
-def predicted(model: Path, fitted: Scaling, first: Part, others: Iterator[Part], file: Path) -> dict[str, Any]:
+def model(file: Path) -> Any:
+    """Return the model of a file."""
+    import keras
+
+    return keras.models.load_model(file)
+
+
+def predicted(net: Any, fitted: Scaling, first: Part, others: Iterator[Part], file: Path) -> dict[str, Any]:
     """Write each row's number, class and probability of each class, and return how many there are and were right.
 
     A row whose class is missing, or none of the model's, counts as neither right nor wrong.
     """
-    import keras
     from keras.ops import convert_to_numpy
 
-    net = keras.models.load_model(model)
     matrix = np.zeros((len(fitted.classes), len(fitted.classes)), int)
     rows = 0
     with file.open("w", encoding="utf-8", newline="") as text:

@@ -302,7 +302,10 @@ def _parquet(file: Path) -> Table:
                 yield Chunk(np.arange(start, start + batch.num_rows), cells)
                 start += batch.num_rows
 
-    return Table(file, tuple(schema.names), "row", (), chunks)
+    index = tuple(
+        name for name in schema.names if re.fullmatch(r"__index_level_\d+__", name)
+    )  # pandas' numbers of rows
+    return Table(file, tuple(name for name in schema.names if name not in index), "row", index, chunks)
 
 
 READERS: dict[str, Callable[[Path], Table]] = {

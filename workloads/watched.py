@@ -24,7 +24,8 @@ def main() -> int:
     child = os.fork()
     if not child:
         os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-    signal.signal(signal.SIGTERM, lambda number, _: os.kill(child, number))
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda number, _: os.kill(child, number))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     print(json.dumps({"event": "memory", "time": time.time(), "peak_bytes": peak_bytes()}), flush=True)
     return code if code >= 0 else 128 - code

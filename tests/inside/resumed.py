@@ -69,7 +69,9 @@ def test_ten_kills() -> None:
                 assert json.loads(loaded["told"].tobytes())["epochs"] <= EPOCHS
         after = run(out, "--resume")
         finals.append(out)
-        again = next((event["epoch"] for event in after if event["event"] == "epoch"), None)
+        told_after = [event for event in after if event["event"] == "epoch"]
+        assert {event["epoch"] for event in told_after} == set(range(1, EPOCHS + 1)), "those of the checkpoint too"
+        again = next((event["epoch"] for event in told_after if "again" not in event), None)
         print(f"killed after {len(epochs)} of {EPOCHS} epochs, went on with epoch {again}", flush=True)
         (ended,) = [event for event in after if event["event"] == "results"]
         (wanted,) = [event for event in told if event["event"] == "results"]

@@ -58,6 +58,11 @@ def main() -> NoReturn:
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for each in (
+        "SIGTERM",
+        "SIGHUP",
+    ):  # the second where a terminal is closed; nohup has it ignored, and Windows has none
+        if (number := getattr(signal, each, None)) and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
     app()
     sys.exit(HEALTHY)

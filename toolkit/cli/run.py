@@ -37,7 +37,7 @@ def workload(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Runs of one seed see the same data and start.")] = 0,
     gpus: Annotated[str, typer.Option(help="auto, all, none, a number, or indices as in 0,2.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, gpu, or one GPU as in gpu:1: what to train on.")] = "auto",
-    input_: Annotated[str, typer.Option("--input", help="The form that Keras gets the data in, as tf-data.")] = "numpy",
+    input_: Annotated[str, typer.Option("--input", help="The form that the data comes in, as tf-data.")] = "numpy",
     mixed_precision: Annotated[bool, typer.Option(help="Compute in 16 bits, keep weights in 32.")] = False,
     deterministic: Annotated[bool, typer.Option(help="The same numbers on every run, on GPUs too; slower.")] = False,
     backend: Annotated[str, typer.Option(help="What Keras computes with: tensorflow, jax or torch.")] = "tensorflow",
@@ -87,6 +87,8 @@ def workload(
                 raise UsageError(f"{option} takes what that run was asked: leave out {other}")
             earlier = again.found(repeat or resume or "", out, unfinished=bool(resume))
             name, options = again.asked(earlier)
+            workloads = workloads or again.workloads(earlier)
+            engine = engine if _given(context, "engine") else again.engine(earlier)
         work = packaged.workload(name, workloads)
         options = own.checked(checked(options, work), work)
         best_accuracy = None if options.data else work.best_accuracy

@@ -45,7 +45,7 @@ def environment(locks: tuple[Path, ...], on_line: Callable[[str], None]) -> Path
             on_line,
         )
         into = ["--python", str(unfinished / "bin/python"), *(part for lock in locks for part in ("-r", str(lock)))]
-        _uv([uv, "pip", "install", "--require-hashes", "--compile-bytecode", *into], on_line)
+        _uv([uv, "pip", "install", "--require-hashes", "--no-deps", "--compile-bytecode", *into], on_line)
         try:
             unfinished.rename(home)
         except OSError:  # another kit was first

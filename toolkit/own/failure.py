@@ -9,20 +9,13 @@ from typing import Any
 
 from toolkit import explain
 from toolkit.engine.plan import Exit
-from toolkit.executed import NOT_STARTED
+from toolkit.executed import NOT_STARTED, SIGNALS
 from toolkit.explain.lines import lines
 from toolkit.faults import finding, vocabulary
 from toolkit.model import Command, Evidence, Finding, Sentence
 
 SHOWN = 3  # of them, where nothing is known of the reason
 LONGEST = 400  # characters of an exception's text
-# How Docker's init tells that a signal ended its child: 128 and the signal's number.
-SIGNALS = {
-    132: "an illegal instruction (SIGILL)",
-    134: "an abort (SIGABRT)",
-    137: "a kill (SIGKILL)",
-    139: "a segmentation fault (SIGSEGV)",
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ from toolkit.model import KitError, UsageError
 RECIPE = ("layer.Dockerfile", "install.sh", "stamp.sh")
 # One TensorFlow under two names, of which the image has the one that fits its hardware.
 TENSORFLOW = ("tensorflow", "tensorflow-cpu")
-NAMES_A_FILE = re.compile(r"(?:-r|--requirement|-c|--constraint)(?:\s+|=)(\S+)")
+NAMES_A_FILE = re.compile(r"(?:(?:--requirement|--constraint)(?:\s+|=)|-[rc]\s*)(?P<file>\S+)")
+INDEX = re.compile(r"(?:--(?:extra-)?index-url|--find-links|--no-index|-[if]\b)")
 
 
 def beside(folder: Path) -> Path | None:
@@ -87,12 +88,29 @@ def inputs(each: Variant, requirements: Path) -> str:
 
 def files(requirements: Path) -> Iterator[Path]:
     """Give a requirements file and those that it names. UsageError where one is missing."""
-    if not requirements.exists() or requirements.is_dir():
-        raise UsageError(f"there is no requirements file {requirements}")
-    yield requirements
-    for line in requirements.read_text(encoding="utf-8").splitlines():
-        if named := NAMES_A_FILE.match(line.strip()):
-            yield from files(requirements.parent / named[1])
+    waiting, seen = [requirements], set[Path]()
+    while waiting:
+        file = waiting.pop(0)
+        if not file.is_file():
+            raise UsageError(f"there is no requirements file {file}")
+        if file.resolve() in seen:
+            continue
+        seen.add(file.resolve())
+        yield file
+        for line in text(file).splitlines():
+            if INDEX.match(line.strip()):
+                raise UsageError(f"{file}: {line.strip()}: name an index by the environment, as UV_INDEX=https://…")
+            if named := NAMES_A_FILE.match(line.strip()):
+                waiting.append(file.parent / named["file"])
+
+
+def text(requirements: Path) -> str:
+    """Return what a requirements file says. UsageError where it is not UTF-8."""
+    try:
+        return requirements.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        again = "save it as such (in PowerShell: pip freeze | Out-File -Encoding utf8 requirements.txt)"
+        raise UsageError(f"{requirements} is not UTF-8; {again}") from error
 
 
 def resolved(each: Variant, requirements: Path) -> str:
@@ -120,7 +138,7 @@ def resolved(each: Variant, requirements: Path) -> str:
 
 def refused(each: Variant, requirements: Path, words: str) -> KitError:
     """Return the error of a requirements file that uv does not resolve: the user's where it asks for what cannot be."""
-    if rows := conflicts(requirements.read_text(encoding="utf-8"), has(each)):
+    if rows := conflicts(text(requirements), has(each)):
         return UsageError(
             f"{requirements} does not go with {each.tag}, whose own packages stay as they are:\n"
             + "\n".join(rows)

@@ -20,6 +20,7 @@ from toolkit.runs import folders
 from toolkit.workloads.outcome import METRICS, PHASES
 from toolkit.workloads.plan import memory_limit
 
+EVENTS = "/events.jsonl"  # the container's
 INTERRUPTED = 130  # a shell's exit code of what Ctrl-C ended
 VERSION = f"{LABEL}.version."
 
@@ -48,7 +49,7 @@ def preflight(given: Script, place: Place) -> CheckRecord:
 
 
 def plan(given: Script, options: Options, place: Place, run_folder: Path, memory_bytes: int) -> RunPlan:
-    """Return the process of a script: its folder is /work and read-only, the run's is /out.
+    """Return the process of a script: its folder is /work and read-only, that for its files in the run's is /out.
 
     Ctrl-C comes to it as the signal that Ctrl-C is, so that it can still save what it has.
     """
@@ -57,9 +58,11 @@ def plan(given: Script, options: Options, place: Place, run_folder: Path, memory
     mounts = (
         Mount(paths.workloads(), "/workloads"),
         Mount(given.path.parent, "/work"),
-        Mount(run_folder, "/out", read_only=False),
+        Mount(run_folder / records.OUT, "/out", read_only=False),
+        Mount(run_folder / "events.jsonl", EVENTS, read_only=False),
     )
-    order = container_plan(command, options, place, mounts, memory_bytes, given.path.name, {"KIT_OUT": "/out"})
+    environment = {"KIT_OUT": "/out", "KIT_EVENTS": EVENTS}
+    order = container_plan(command, options, place, mounts, memory_bytes, given.path.name, environment)
     return replace(order, labels={**order.labels, f"{LABEL}.run": run_folder.name}, stop_signal="SIGINT")
 
 
@@ -76,7 +79,9 @@ def run(
     """
     place.engine.sweep()
     folder = records.new_run(given.path.name, out)
-    paths.give_to_caller(folder.path / "events.jsonl")  # the container writes it, as the caller
+    (folder.path / records.OUT).mkdir()
+    for each in ("events.jsonl", records.OUT):
+        paths.give_to_caller(folder.path / each)  # the container writes it, as the caller
     memory = memory_limit(Path("/proc/meminfo").read_text(encoding="ascii"))
     log: list[str] = []
 

@@ -73,11 +73,11 @@ def find(name: str, parent: Path) -> Path:
 
 def is_run(folder: Path) -> bool:
     """Return whether a folder is a run's: by its record, or by its name and events where there is no record."""
-    if (folder / "result.json").exists():
-        return (records.read_json(folder / "result.json") or {}).get("schema") == SCHEMA
-    if not _RUN_ID.fullmatch(folder.name):
-        return False
     try:
+        if (folder / "result.json").exists():
+            return (records.read_json(folder / "result.json") or {}).get("schema") == SCHEMA
+        if not _RUN_ID.fullmatch(folder.name):
+            return False
         with (folder / "events.jsonl").open(encoding="utf-8") as file:
             first = file.readline()
     except (OSError, UnicodeDecodeError):

@@ -43,7 +43,7 @@ def _scalars(row: Event) -> Iterator[bytes]:
 
 
 def _wall_time(row: Event) -> bytes:
-    return _field(1, FIXED64, struct.pack("<d", row["time"]))
+    return _field(1, FIXED64, struct.pack("<d", row.get("time") or 0.0))
 
 
 def _field(number: int, kind: int, value: bytes | int) -> bytes:

@@ -15,6 +15,7 @@ from toolkit.runs.folders import Event
 
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 _NO_METRICS = ("event", "time", "epoch", "epochs")
+SHOWN_CLASSES = 20  # of more a confusion matrix is no longer read
 DEVIATIONS = 1.96  # 19 of 20 samples of a normal distribution lie within
 
 
@@ -28,7 +29,8 @@ class Verdict:
 
 def epochs(events: list[Event]) -> list[Event]:
     """Return the last event of each epoch, in order: a resumed run tells some twice."""
-    latest = {event["epoch"]: event for event in events if event["event"] == "epoch" and "epoch" in event}
+    told = [event for event in events if event["event"] == "epoch"]
+    latest = {event["epoch"]: event for event in told if isinstance(event.get("epoch"), int) and event["epoch"] >= 0}
     return [latest[number] for number in sorted(latest)]
 
 
@@ -56,6 +58,12 @@ def metrics_csv(events: list[Event]) -> str:
     return text.getvalue()
 
 
+def confused(matrix: list[list[int]], most: int = 10) -> list[tuple[int, int, int]]:
+    """Return what was taken for what most often: true class, predicted class, times."""
+    wrong = [(i, j, count) for i, row in enumerate(matrix) for j, count in enumerate(row) if i != j and count]
+    return sorted(wrong, key=lambda each: -each[2])[:most]
+
+
 def crossings(decision: Event) -> list[float]:
     """Return where the probability of a decision event crosses a half, between its values by a straight line."""
     points = zip(decision["values"], decision["probabilities"], strict=True)
@@ -73,7 +81,8 @@ def verdict(
     `names` are those of the classes, where they have any.
     """
     accuracy, matrix = record.results.get("val_accuracy"), record.results.get("confusion_matrix")
-    if any(not math.isfinite(record.results.get(name) or 0) for name in ("loss", "val_loss")):
+    told = (record.results, *rows[-1:])  # in result.json what is not a number is null
+    if any(not math.isfinite(each.get(name) or 0) for each in told for name in ("loss", "val_loss")):
         return Verdict("poor", "the loss is not a number: training diverged")
     if accuracy is None or not matrix or not (samples := sum(map(sum, matrix))):
         return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
+
+from toolkit.records import json_text
 
 
 def show(document: dict[str, Any]) -> None:
     """Print one JSON document on stdout."""
-    json.dump(document, sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    sys.stdout.write(json_text(document))

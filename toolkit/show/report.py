@@ -39,7 +39,7 @@ def html(folder: Path, best_accuracy: float | None = None) -> str:
         lambda: _table("Data", _told(events, "data")),
         lambda: _table("Versions", {**run.record.versions, "image": run.record.image}),
         lambda: _model(events),
-        lambda: _repeat(run),
+        lambda: _repeat(run, events),
     )
     body = "\n".join(filter(None, map(_drawn, sections)))
     title = escape(f"{run.record.workload} {run.record.run_id}")
@@ -134,6 +134,14 @@ def _confusion(run: Run, events: list[Event]) -> str:
     if not matrix:
         return ""
     names = [escape(str(name)) for name in training.classes(events, len(matrix))]
+    note = f'<p class="dim">{sum(map(sum, matrix))} validation samples, by true class</p>'
+    if len(names) > training.SHOWN_CLASSES:
+        most = [
+            f"<tr><th>{names[true]}</th><td>{names[said]}</td><td>{n}</td></tr>"
+            for true, said, n in training.confused(matrix)
+        ]
+        table = f"<table><tr><th>is</th><th>said</th><th>times</th></tr>{''.join(most)}</table>"
+        return _section("confusion", "Confused most often", table + note)
     head = "".join(f"<th>said {name}</th>" for name in names)
     rows = []
     for label, row in enumerate(matrix):
@@ -144,7 +152,6 @@ def _confusion(run: Run, events: list[Event]) -> str:
         )
         rows.append(f"<tr><th>is {names[label]}</th>{cells}</tr>")
     table = f'<table class="matrix"><tr><th></th>{head}</tr>{"".join(rows)}</table>'
-    note = f'<p class="dim">{sum(map(sum, matrix))} validation samples, by true class</p>'
     return _section("confusion", "Confusion matrix", table + note)
 
 
@@ -252,9 +259,10 @@ def _model(events: list[Event]) -> str:
     return _section("model", "Model", f"<pre>{escape(event['text'])}</pre>", wide=True) if event else ""
 
 
-def _repeat(run: Run) -> str:
+def _repeat(run: Run, events: list[Event]) -> str:
     which = run.folder.name if run.folder.parent == paths.runs() else str(run.folder)
-    command = shlex.join(["kit", "run", "workload", run.record.workload, "--repeat", which])
+    asked = training.last(events, "asked")  # no script of somebody's own was
+    command = f"<pre>{escape(shlex.join(['kit', 'run', 'workload', '--repeat', which]))}</pre>" if asked else ""
     files = sorted({file.name for file in run.folder.iterdir() if not file.name.startswith(".")} - {"report.html"})
     beside = f'<p class="dim">Beside this report in {escape(str(run.folder))}: {escape(", ".join(files))}</p>'
-    return _section("repeat", "Repeat this run", f"<pre>{escape(command)}</pre>{beside}", wide=True)
+    return _section("repeat", "Repeat this run" if asked else "Files", command + beside, wide=True)

@@ -48,12 +48,12 @@ def running(output: Console) -> Iterator[tuple[Callable[[dict[str, Any]], None],
                 case "phase-started":
                     progress.update(task, description=event["phase"])
                 case "gpus":
-                    output.print(f"Num GPUs Available:  {event[event.get('backend', 'tensorflow')]}")
+                    output.print(f"Num GPUs Available:  {event.get(event.get('backend', 'tensorflow'))}")
                 case "summary":
                     output.print(Text(event["text"]))
                 case "epoch":
                     told.append(event)
-                    progress.update(task, completed=event["epoch"], total=event["epochs"])
+                    progress.update(task, completed=event.get("epoch", 0), total=event.get("epochs"))
                 case "gpu-use":
                     told.append(event)
 
@@ -69,12 +69,12 @@ def _plain(output: Console, event: dict[str, Any]) -> None:
         case "note":
             output.print(f"[yellow]note[/]  {escape(event['text'])}")
         case "gpus":
-            output.print(f"Num GPUs Available:  {event[event.get('backend', 'tensorflow')]}")
+            output.print(f"Num GPUs Available:  {event.get(event.get('backend', 'tensorflow'))}")
         case "summary":
             output.print(Text(event["text"]))
         case "epoch":
             said = "  ".join(f"{name} {event[name]:.4f}" for name in _metrics(event))
-            output.print(f"epoch {event['epoch']:>3}/{event['epochs']}  {said}")
+            output.print(f"epoch {event.get('epoch', 0):>3}/{event.get('epochs', '?')}  {said}")
 
 
 def _metrics(event: dict[str, Any]) -> list[str]:
@@ -175,14 +175,20 @@ def _results(record: RunRecord) -> str:
 def confusion(
     matrix: list[list[int]], classes: Sequence[int | str], title: str = "confusion matrix (validation)"
 ) -> Table:
-    """Return a confusion matrix with the names of its classes."""
+    """Return a confusion matrix with the names of its classes; of many classes what was confused most often."""
     table = Table(title=title, title_style="dim", padding=(0, 1))
+    if len(classes) > training.SHOWN_CLASSES:
+        for column in ("true", "predicted", "times"):
+            table.add_column(column)
+        for true, said, times in training.confused(matrix):
+            table.add_row(escape(str(classes[true])), escape(str(classes[said])), f"{times:,}")
+        return table
     table.add_column("true \\ predicted", style="dim")
     for name in classes:
         table.add_column(escape(str(name)), justify="right")
     for label, (name, row) in enumerate(zip(classes, matrix, strict=True)):
         table.add_row(
             escape(str(name)),
-            *(f"[bold]{value}[/]" if label == column else str(value) for column, value in enumerate(row)),
+            *(f"[bold]{value}[/]" if label == place else str(value) for place, value in enumerate(row)),
         )
     return table

@@ -30,7 +30,7 @@ def file(path: Path) -> Path:
         raise UsageError(f"--data {path}: {'that is no file' if path.exists() else 'there is no such file'}")
     if not path.stat().st_size:
         raise UsageError(f"--data {path}: the file is empty")
-    return path.resolve()
+    return path.absolute()  # a link keeps its name, which says what it is
 
 
 def checked(options: Options, work: Workload) -> Options:

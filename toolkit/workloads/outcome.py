@@ -8,6 +8,7 @@ from typing import Any
 
 from toolkit import explain, records
 from toolkit.engine.plan import Exit
+from toolkit.executed import SIGNALS
 from toolkit.explain.lines import lines
 from toolkit.facts import Facts
 from toolkit.faults import finding, vocabulary
@@ -55,6 +56,7 @@ def record(work: Workload, folder: records.RunFolder, place: Place, facts: Facts
             seconds[event["phase"]] = seconds.get(event["phase"], 0.0) + event["seconds"]
     started = by_name["started"]["time"] - outcome.began if "started" in by_name else None
     succeeded = ended is not None and ended.code == 0 and bool(results)
+    interrupted = ended is None or ("interrupted" in by_name and not results)  # by Ctrl-C, or by `docker stop`
     return RunRecord(
         run_id=folder.run_id,
         workload=work.name,
@@ -75,8 +77,10 @@ def record(work: Workload, folder: records.RunFolder, place: Place, facts: Facts
             **{name: seconds.get(name) for name in PHASES},
         },
         artifacts={},
-        status="succeeded" if succeeded else "interrupted" if ended is None else "failed",
-        findings=() if succeeded or ended is None else (failure(outcome, ended, folder.path / "log.txt"),),
+        status="succeeded" if succeeded else "interrupted" if interrupted else "failed",
+        findings=()
+        if succeeded or interrupted or ended is None
+        else (failure(outcome, ended, folder.path / "log.txt"),),
     )
 
 
@@ -105,5 +109,11 @@ def failure(outcome: Outcome, ended: Exit, log_file: Path) -> Finding:
     if known := explain.why(lines(outcome.log), str(log_file)):
         return known
     evidence = [Evidence(str(log_file), line) for line in outcome.log[-8:] if line.strip()]
-    cause = f"The workload ended with exit code {ended.code}."
-    return finding("workload-failed", cause, [Sentence(f"Read its log: {log_file}")], evidence)
+    cause, steps = f"The workload ended with exit code {ended.code}.", [Sentence(f"Read its log: {log_file}")]
+    if signal := SIGNALS.get(ended.code):
+        cause = f"Ended by {signal}, exit code {ended.code}."
+    elif not ended.code:
+        cause = "The workload ended well and told no results: it emits an event of that name (workloads/runtime.py)."
+    if (log_file.parent / "checkpoint.npz").exists():
+        steps.append(Command(f"kit run workload --resume {log_file.parent}"))
+    return finding("workload-failed", cause, steps, evidence)

@@ -138,6 +138,7 @@ def plan(
 
     With `resume` it goes on from the checkpoint in its folder.
     """
+    # The user's own modules come before kit's of the same names.
     roots = (
         {paths.workloads(): "/workloads", work.folder.parent: "/own"} if work.own else {paths.workloads(): "/workloads"}
     )
@@ -152,7 +153,7 @@ def plan(
             ),
             {
                 **environment,
-                "PYTHONPATH": ":".join(map(str, roots)),
+                "PYTHONPATH": ":".join(map(str, reversed(roots))),
                 **_local_gpus(place.python, options.gpus, facts),
             },
         )
@@ -162,7 +163,7 @@ def plan(
             *("python", "/workloads/watched.py", f"{root}/{work.name}/{work.entry}"),
             *arguments(options, "/out", options.data and data.inside(options.data), resume),
         ),
-        environment={**environment, "PYTHONPATH": ":".join(roots.values()), "HOME": "/tmp"},
+        environment={**environment, "PYTHONPATH": ":".join(reversed(roots.values())), "HOME": "/tmp"},
         mounts=(
             *(Mount(*each) for each in roots.items()),
             *data.mount(options.data),

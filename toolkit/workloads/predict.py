@@ -52,7 +52,7 @@ def predict(
         )
     file = data.file(table)
     target = (output or run / OUTPUT).absolute()
-    if target.is_dir() or target.resolve() == file:
+    if target.is_dir() or target.resolve() == file.resolve():
         raise UsageError(f"--output {output}: {'that is a folder' if target.is_dir() else 'that is the data itself'}")
     facts, memory = doctor.this_machine(), memory_limit(Path("/proc/meminfo").read_text(encoding="ascii"))
     engine, notes = connect(choice)
@@ -79,10 +79,11 @@ def predict(
             paths.give_to_caller(target)
     findings: tuple[Finding, ...] = ()
     if not told:
-        (run / LOG).unlink(missing_ok=True)
-        (run / LOG).write_text("".join(f"{line}\n" for line in log), encoding="utf-8")
-        paths.give_to_caller(run / LOG)
-        findings = (failure(Outcome(events, log, ended, began, over, memory), ended, run / LOG),)
+        file = target.with_name(LOG)
+        file.unlink(missing_ok=True)
+        file.write_text("".join(f"{line}\n" for line in log), encoding="utf-8")
+        paths.give_to_caller(file)
+        findings = (failure(Outcome(events, log, ended, began, over, memory), ended, file),)
     said: dict[str, Any] = told or {}
     return PredictRecord(
         run_id=run.name,

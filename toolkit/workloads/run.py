@@ -55,7 +55,10 @@ def run(
                 log.append(line)
                 kept.append(folder.add(folder.log, line))
                 return
-            kept.append(folder.add(folder.events, line))
+            event.setdefault("time", time.time())
+            if event.pop("again", False) and event.get("epoch") in {each.get("epoch") for each in events}:
+                return  # an epoch of the part before, which is known
+            kept.append(folder.add(folder.events, json.dumps(event)))
             events.append(event)
             on_event(event)
 
@@ -64,10 +67,12 @@ def run(
         on_line("stdout", json.dumps(told))
 
     memory = memory_bytes or memory_limit(Path("/proc/meminfo").read_text(encoding="ascii"))
-    order = plan(work, options, folder.path, place, facts, memory, resume=bool(events))
+    resume = bool(events) or (folder.path / "checkpoint.npz").exists()
+    order = plan(work, options, folder.path, place, facts, memory, resume=resume)
     image = engine.image(place.tag) if engine and place.tag else None  # its name may be another's afterwards
     began = time.time()
     asked = {"event": "asked", "time": began, "workload": work.name, "options": asdict(options)}
+    asked |= {"workloads": str(work.folder.parent) if work.own else None, "engine": "docker" if engine else "local"}
     folder.add(folder.events, json.dumps(asked))
     run_it = engine.run if engine else local.run
     with live.gpu_use(on_use) if gpus else nullcontext():

@@ -57,6 +57,9 @@ def start(
         each = with_backend(variant("gpu" if chosen_gpus(options.gpus, gpu_indices(facts)) else "cpu"), options.backend)
         on_progress(f"local engine: the packages of {' and '.join(f'locks/{lock.name}' for lock in each.locks)}")
         python = local.environment(each.locks, on_progress)
+        if again and (other := difference(again, None)):
+            notes = (*notes, other)
+            on_event({"event": "note", "text": other})
         return run(
             work, options, _folder(work, out, again if resume else None), facts, Place(python=python), on_event, notes
         )

@@ -1,6 +1,6 @@
 """Runs somebody's own script as `python script` does: counts the GPUs before it, and tells kit afterwards what it used.
 
-usage: run.py auto|gpu SCRIPT [ARGUMENT…]; events go to $KIT_OUT/events.jsonl, since stdout is the script's.
+usage: run.py auto|gpu SCRIPT [ARGUMENT…]; events go to the file $KIT_EVENTS, since stdout is the script's.
 
 The script gets nothing of this program: no module that kit has and Python does not, no frame in its tracebacks. Above all
 TensorFlow is not imported for it: what a script sets before its own import (CUDA_VISIBLE_DEVICES, XLA_FLAGS,
@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-EVENTS = Path(os.environ["KIT_OUT"], "events.jsonl")
+EVENTS = Path(os.environ.pop("KIT_EVENTS"))
 COUNT_SECONDS = 60
 CUDA = "import json, runtime; print(json.dumps(runtime.cuda_gpus()))"
 TENSORFLOW = "import tensorflow as tf; print([len(tf.config.list_physical_devices('GPU')), 0])"
