@@ -43,6 +43,7 @@ def run(
     if engine:
         engine.sweep()
     events = [event for event in folders.events(folder.path) if event["event"] == "epoch"]  # of the part before
+    before = {event.get("epoch") for event in events}
     log: list[str] = []
     kept: list[bool] = []  # whether there was room for each line
     two = threading.Lock()  # lines and the use of GPUs come from threads of their own
@@ -56,8 +57,8 @@ def run(
                 kept.append(folder.add(folder.log, line))
                 return
             event.setdefault("time", time.time())
-            if event.pop("again", False) and event.get("epoch") in {each.get("epoch") for each in events}:
-                return  # an epoch of the part before, which is known
+            if event.pop("again", False) and event.get("epoch") in before:
+                return
             kept.append(folder.add(folder.events, json.dumps(event)))
             events.append(event)
             on_event(event)
