@@ -364,6 +364,8 @@ def test_gpus_that_tensorflow_did_not_see_are_a_note() -> None:
     [
         (("script", "nowhere.py"), "there is no script nowhere.py"),
         (("script", str(SCRIPTS)), "is a folder: name the script in it"),
+        (("script", str(SCRIPTS / "exits.py"), "--epochs", "3"), "of the script's stands after --"),
+        (("script", str(HERE / "count_gpus.ipynb")), "is a notebook: open it by kit run notebook"),
         (("notebook", str(SCRIPTS / "exits.py")), "give the folder that it is in"),
         (("shell", "nowhere"), "nowhere is not there"),
     ],

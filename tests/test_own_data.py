@@ -180,15 +180,16 @@ REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
     ("age,age,sick\n1,2,3\n", {}, "people.csv has more than one column 'age': give each a name of its own"),
     ("20,0.5,1\n21,0.5,0\n", {}, "people.csv has numbers in its first line: give it a first line with the names"),
     (with_row(3, 40, 0.5), {}, "people.csv, line 5 has 2 cells, and there are 3 columns"),
-    (with_row(0, "old", 0.5, "no"), {}, "people.csv, line 2: age is 'old', and a feature must be numbers; leave the column out"),
+    (with_row(0, "old", 0.5, "no"), {}, "people.csv, line 2: age is 'old', and a feature must be numbers; put numbers for it"),
     (text(PEOPLE).replace(",0.286,", ";0,286;").replace(",", ";"), {}, "cells, and there are 3 columns"),
+    (text([(1, '"1,500"', "no")] * 12), {}, "dose is '1,500', and a feature must be numbers; if its comma parts thousands, leave"),
     (text([(1, '"0,5"', "no")] * 12), {}, "people.csv, line 2: dose is '0,5', and a feature must be numbers; write its decimals"),
-    (with_row(2, "", 0.5, "no"), {}, "people.csv: 1 value is missing, line 4 (age); fill them in, leave these rows out, or"),
-    (with_row(2, "NaN", " ", "no"), {}, "people.csv: 2 values are missing, lines 4 (age), 4 (dose); "),
-    (text([*PEOPLE, *[("", 1, "no")] * 12]), {}, "12 values are missing, lines, the first 82 (age), 83 (age), 84 (age), 85"),
-    (with_row(2, 30, 0.5, ""), {}, "people.csv: 1 value is missing in the target, line 4 (sick); leave these rows out"),
-    (with_row(2, 30, 0.5, ""), {"impute": "median"}, "people.csv: 1 value is missing in the target, line 4 (sick)"),
-    (with_row(2, "inf", 0.5, "no"), {"impute": "median"}, "people.csv: 1 value is infinite, line 4 (age); leave these rows"),
+    (with_row(2, "", 0.5, "no"), {}, "people.csv: 1 value is missing, in line 4 (age); fill them in, leave these rows out, or"),
+    (with_row(2, "NaN", " ", "no"), {}, "people.csv: 2 values are missing, in lines 4 (age), 4 (dose); "),
+    (text([*PEOPLE, *[("", 1, "no")] * 12]), {}, "12 values are missing, of which the first 10 are in lines 82 (age), 83 (age), 84 (age), 85"),
+    (with_row(2, 30, 0.5, ""), {}, "people.csv: 1 value is missing in the target, in line 4 (sick); leave these rows out"),
+    (with_row(2, 30, 0.5, ""), {"impute": "median"}, "people.csv: 1 value is missing in the target, in line 4 (sick)"),
+    (with_row(2, "inf", 0.5, "no"), {"impute": "median"}, "people.csv: 1 value is infinite, in line 4 (age); leave these rows"),
     (text([("", 1, row[2]) for row in PEOPLE]), {"impute": "median"}, "people.csv: age has no value to take the median of"),
     (text([*PEOPLE, (50, 0.5, 1.5)]), {}, "people.csv, line 82: the target sick is 1.5, and a class is a whole number or a word"),
     (text([(n, 1, f"name{n}") for n in range(1200)]), {}, "people.csv: sick has more than 1,000 different values: is it an amount"),
@@ -215,8 +216,9 @@ def test_what_cannot_be_trained_on_is_refused_with_what_to_do(
         ({"age": np.arange(20) * 1j, "sick": np.arange(20) % 2}, "people.npz has no column beside the target 'sick'"),
         ({"age": np.arange(20).astype("M8[s]"), "dose": np.arange(20), "sick": np.arange(20) / 7}, "row 2: the target sick"),
         ({"age": np.arange(20).astype(str), "sick": np.arange(20) * 0}, "every row is of class 0"),
+        ({"age": np.arange(20), "sick": np.eye(20, 2)}, "'sick' has several columns, as one-hot labels have; save the number of each"),
         ({"pictures": np.zeros((9, 2, 2))}, "people.npz has no array of rows; there are pictures (shape (9, 2, 2), float64)"),
-        ({"age": np.array([1, np.nan] * 10), "sick": np.arange(20) % 2}, "10 values are missing, rows 2 (age), 4 (age)"),
+        ({"age": np.array([1, np.nan] * 10), "sick": np.arange(20) % 2}, "10 values are missing, in rows 2 (age), 4 (age)"),
     ],
 )  # fmt: skip
 def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, Any], why: str) -> None:
@@ -291,17 +293,29 @@ def test_the_classes_of_the_rows_stay_with_them(tmp_path: Path) -> None:
     assert ((ages > 65.5) == (made.y == 1)).all()
 
 
-def test_medians_of_the_rows_trained_on_stand_for_what_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_medians_of_the_rows_trained_on_stand_for_what_is_missing(tmp_path: Path, stream: bool) -> None:
     notes: list[str] = []
     rows = [(age if age % 3 else "", dose, sick) for age, dose, sick in PEOPLE]
-    made = ready(written(tmp_path, text(rows)), notes, impute="median")
+    made = ready(written(tmp_path, text(rows)), notes, impute="median", stream=stream)
     assert made.scaling.fill is not None
     ages = (made.x[:, 0].astype(float) - made.scaling.min[0]) / made.scaling.scale[0]
     trained = ages[: made.first_held_out]
     known = trained[np.round(trained) % 3 != 0]
     assert made.scaling.fill[0] == pytest.approx(np.median(known), abs=0.51)
     assert np.isclose(ages, made.scaling.fill[0], atol=1e-4).sum() >= 27
-    assert notes == ["27 missing values are the median of their column, in the rows trained on"]
+    assert np.isfinite(made.x).all()
+    of = "some of the rows" if stream else "the rows"
+    assert notes == [f"27 missing values are the median of the column, in {of} trained on"]
+
+
+def test_classes_that_may_be_mistakes_are_told(tmp_path: Path) -> None:
+    notes: list[str] = []
+    ready(written(tmp_path, text([*PEOPLE, *[(50, 0.5, "No")] * 9, *[(90, 0.5, "x")] * 4])), notes)
+    assert notes == [
+        "classes of very few rows: 'x' (4); were they meant?",
+        "'No' and 'no' are classes of their own; if one is meant, write it in one way",
+    ]
 
 
 def test_what_is_kept_is_what_was_made(tmp_path: Path) -> None:
@@ -355,7 +369,7 @@ def test_new_samples_have_the_columns_of_the_run_in_any_order(tmp_path: Path, sa
     [
         ("age,doze\n50,0.5\n", "people.csv lacks dose, which the run was trained on; is 'doze' meant?"),
         ("a,b\n50,0.5\n", "people.csv lacks age, dose, which the run was trained on; it has a, b"),
-        ("age,dose\n50,\n", "people.csv: 1 value is missing, line 2 (dose)"),
+        ("age,dose\n50,\n", "people.csv: 1 value is missing, in line 2 (dose)"),
         ("age,dose\nold,1\n", "people.csv, line 2: age is 'old', and a feature must be numbers"),
     ],
 )
@@ -430,18 +444,21 @@ def test_a_table_is_trained_on_predicted_repeated_and_refused_once_it_changed(
     assert "said yes" in (folder / "report.html").read_text()
     assert "best possible" not in (folder / "report.html").read_text()
 
-    new = written(tmp_path, "name,sick,dose,age\nA,yes,0.5,97\nB,no,0.1,21\nC,,0.1,22\n", "new.csv")
+    new = written(tmp_path, "name,sick,dose,age\nA,yes,0.5,97\nB,no,0.1,21\nC,,0.1,22\nD,dead,0.1,900\n", "new.csv")
     code, said = kit("predict", str(folder), "--data", str(new))
-    assert (code, said["rows"], said["judged"], said["accuracy"]) == (0, 3, 2, 1.0)
+    assert (code, said["rows"], said["judged"], said["accuracy"]) == (0, 4, 2, 1.0)
+    outside, unknown = said["notes"]
+    assert outside.startswith("1 of 4 rows lie outside of what the run was trained on")
+    assert unknown.endswith("that do not count in its accuracy: 'dead' (1)")
     assert (said["classes"], said["confusion_matrix"], said["ignored"]) == (["no", "yes"], [[1, 0], [0, 1]], ["name"])
     assert said["output"] == str(folder / "predictions.csv")
     rows = (folder / "predictions.csv").read_text().splitlines()
     assert rows[0] == "row,sick,probability of no,probability of yes"
-    assert [row.split(",")[:2] for row in rows[1:]] == [["1", "yes"], ["2", "no"], ["3", "no"]]
+    assert [row.split(",")[:2] for row in rows[1:]] == [["1", "yes"], ["2", "no"], ["3", "no"], ["4", "yes"]]
     elsewhere = tmp_path / "there" / "said.csv"
     code, local = kit("predict", str(folder), "--data", str(new), "--output", str(elsewhere), "--engine", "local")
     assert (code, local["engine"], local["image"]) == (0, "local", None)
-    assert [row.split(",")[1] for row in elsewhere.read_text().splitlines()] == ["sick", "yes", "no", "no"]
+    assert [row.split(",")[1] for row in elsewhere.read_text().splitlines()] == ["sick", "yes", "no", "no", "yes"]
 
     code, refused = kit("predict", str(folder), "--data", str(written(tmp_path, "age\n1\n", "new.csv")))
     assert (code, refused["findings"][0]["id"]) == (1, "data-unfit")
@@ -474,7 +491,7 @@ def test_a_bad_table_ends_the_run_before_training(cpu_image: variants.Variant, t
     code, made = kit("workload", "--data", str(file), "--target", "sick", "--gpus", "none", "--out", str(tmp_path))
     (found,) = made["findings"]
     assert (code, made["status"], found["id"]) == (1, "failed", "data-unfit")
-    assert "1 value is missing, line 4 (age)" in found["cause"]
+    assert "1 value is missing, in line 4 (age)" in found["cause"]
     assert made["results"]["epochs"] is None
     assert "model.keras" not in made["artifacts"]
 
@@ -500,7 +517,7 @@ def test_data_larger_than_memory_is_trained_on(cpu_image: variants.Variant, engi
 WRITE_PARQUET = """
 import pyarrow, pyarrow.parquet
 ages = list(range(20, 100)) * 5
-columns = {"age": [None, *ages[1:]], "smokes": [age % 2 == 0 for age in ages], "sick": ["yes" if age > 65 else "no" for age in ages]}
+columns = {"__index_level_0__": list(range(400)), "age": [None, *ages[1:]], "smokes": [age % 2 == 0 for age in ages], "sick": ["yes" if age > 65 else "no" for age in ages]}
 pyarrow.parquet.write_table(pyarrow.table(columns), "/out/people.parquet")
 """
 
@@ -523,8 +540,9 @@ def test_parquet_is_read_by_a_layer_on_the_image(cpu_image: variants.Variant, en
     assert ended.code == 0, lines
     told = ("--data", str(tmp_path / "people.parquet"), "--target", "sick", "--gpus", "none", "--out", str(tmp_path))
     code, made = kit("workload", *told, "--epochs", "2")
-    assert "1 value is missing, row 1 (age)" in made["findings"][0]["cause"]
+    assert "1 value is missing, in row 1 (age)" in made["findings"][0]["cause"]
     code, made = kit("workload", *told, "--epochs", "2", "--impute", "median")
     assert (code, made["image"]) == (0, tag)
+    assert "left out: __index_level_0__" in made["notes"]
     code, said = kit("predict", str(tmp_path / made["run_id"]), "--data", str(tmp_path / "people.parquet"))
     assert (code, said["rows"], said["judged"]) == (0, 400, 400)

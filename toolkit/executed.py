@@ -26,7 +26,7 @@ def executed(process: Callable[[OnLine], Exit], folder: records.RunFolder, on_li
     """
     try:
         return process(on_line)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError, SystemExit):  # nobody reads what it says: Rich ends kit then
         return None
     except BaseException as error:
         for line in str(error).splitlines():

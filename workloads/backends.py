@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from runtime import cuda_gpus, emit, fail, tensorflow_build
 
 
@@ -148,6 +150,16 @@ def computing(seed: int, device: str, *, mixed_precision: bool) -> None:
     keras.utils.set_random_seed(seed)
     if mixed_precision:
         keras.mixed_precision.set_global_policy("mixed_bfloat16" if device == "cpu" else "mixed_float16")
+
+
+def as_numpy(tensor: Any) -> NDArray[Any]:
+    """Return a backend's tensor as an array. Keras 2, which has TensorFlow's alone, has no keras.ops."""
+    try:
+        from keras.ops import convert_to_numpy
+    except ImportError:
+        return np.asarray(tensor)
+    array: NDArray[Any] = convert_to_numpy(tensor)
+    return array
 
 
 def versions() -> dict[str, str | None]:

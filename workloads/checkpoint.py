@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +69,11 @@ def load(folder: Path, model: Any) -> tuple[int, dict[str, list[float]]]:
     if not file.exists():
         return 0, {}
     variables = _variables(model)
-    with np.load(file) as kept:
+    try:
+        loaded = np.load(file)
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{file} is damaged ({error}); start anew, without --resume") from None
+    with loaded as kept:
         if len(kept.files) != len(variables) + 1:
             raise ValueError(f"{file} holds {len(kept.files) - 1} variables, and the model has {len(variables)}")
         for number, variable in enumerate(variables):
@@ -79,6 +84,6 @@ def load(folder: Path, model: Any) -> tuple[int, dict[str, list[float]]]:
 
 def _variables(model: Any) -> list[Any]:
     """Return the model's variables, the states of its random layers among them, and its optimizer's."""
-    if not model.optimizer.built:
+    if not getattr(model.optimizer, "built", getattr(model.optimizer, "_built", False)):  # the second is Keras 2's
         model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]

@@ -15,7 +15,7 @@ import checkpoint
 import numpy as np
 import prepared
 import streamed
-from backends import computing, training_device, versions
+from backends import as_numpy, computing, training_device, versions
 from runtime import arguments, emit, fail, phase, stop_on_sigterm, took
 from scaling import Scaling
 from training import fit
@@ -166,6 +166,11 @@ def train(net: Any, data: Data, options: argparse.Namespace, given: Given) -> di
             emit("epoch", epoch=epoch + 1, epochs=options.epochs, **metrics, peak_memory_bytes=peak)
 
     loops: list[Any] = []
+
+    def compiled(loop: Any) -> None:
+        loops.append(loop)
+        emit("phase-started", phase="train")
+
     began = time.perf_counter()
     fit(
         net,
@@ -173,7 +178,7 @@ def train(net: Any, data: Data, options: argparse.Namespace, given: Given) -> di
         epochs=options.epochs,
         initial_epoch=done,
         callbacks=[Progress(), checkpoint.callback(options.out, history)],
-        tell=loops.append,
+        tell=compiled,
     )
     (loop,) = loops
     seconds = time.perf_counter() - began - loop.seconds
@@ -188,12 +193,10 @@ def train(net: Any, data: Data, options: argparse.Namespace, given: Given) -> di
 
 def confusion(net: Any, data: Data) -> list[list[int]]:
     """Return the confusion matrix of the samples held out: row = true class, column = predicted class."""
-    from keras.ops import convert_to_numpy
-
     x, y = data.held_out
     matrix = np.zeros((data.classes, data.classes), int)
     for start in range(0, len(y), 1024):
-        predicted = convert_to_numpy(net(x[start : start + 1024], training=False))
+        predicted = as_numpy(net(x[start : start + 1024], training=False))
         np.add.at(matrix, (y[start : start + 1024], predicted.argmax(axis=1)), 1)
         streamed.forget(x, y)
     counts: list[list[int]] = matrix.tolist()

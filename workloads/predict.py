@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scaling
+from backends import as_numpy
 from numpy.typing import NDArray
 from prepared import Wrong, classes
 from runtime import emit, fail, stop_on_sigterm
@@ -20,13 +22,17 @@ from table import Table, nearest, numbers, table
 
 OUTPUT = "predictions.csv"
 SAMPLES = 1024  # the model takes at a time
+TOLERANCE = 1e-5  # of 0..1, by the rounding of 32 bits
+SHOWN = 10  # classes that are none of the model's
 
 
 class Part(NamedTuple):
-    """Some rows of a table: as the model takes them, and the numbers of their classes, None where it does not tell."""
+    """Some rows of a table: as the model takes them, and the numbers of their classes, None where it does not tell; the
+    classes that are none of the model's ("None" where one is missing)."""
 
     x: NDArray[np.float32]
     y: NDArray[np.int32] | None
+    strange: list[str]
 
 
 def main() -> int:
@@ -78,15 +84,17 @@ def parts(there: Table, fitted: Scaling) -> Iterator[Part]:
         hint = nearest(lacks[0], there.columns) if len(lacks) == 1 else f"; it has {', '.join(there.columns)}"
         raise ValueError(f"{there.file.name} lacks {', '.join(lacks)}, which the run was trained on{hint}")
     told = fitted.target in there.columns
-    wrong = Wrong(there, imputed=fitted.fill is not None)
+    wrong = Wrong(there, imputed=fitted.fill is not None, trains=False)
     for chunk in there.chunks((*fitted.features, *([fitted.target] if told else []))):
         cells = chunk.cells[: len(fitted.features)]
         values = [numbers(there, name, chunk.places, each) for name, each in zip(fitted.features, cells, strict=True)]
         for name, column in zip(fitted.features, values, strict=True):
             wrong.look("missing", name, chunk.places[np.isnan(column)])
             wrong.look("infinite", name, chunk.places[np.isinf(column)])
-        y = fitted.numbered(classes(there, fitted.target, chunk.places, chunk.cells[-1])) if told else None
-        yield Part(fitted(np.column_stack(values)), y)
+        labels = classes(there, fitted.target, chunk.places, chunk.cells[-1]) if told else None
+        y = None if labels is None else fitted.numbered(labels)
+        strange = [] if labels is None or y is None else [str(labels[row]) for row in np.flatnonzero(y < 0)]
+        yield Part(fitted(np.column_stack(values)), y, strange)
     wrong.refuse()
 
 
@@ -102,16 +110,17 @@ def predicted(net: Any, fitted: Scaling, first: Part, others: Iterator[Part], fi
 
     A row whose class is missing, or none of the model's, counts as neither right nor wrong.
     """
-    from keras.ops import convert_to_numpy
-
     matrix = np.zeros((len(fitted.classes), len(fitted.classes)), int)
-    rows = 0
+    rows = outside = 0
+    strange: Counter[str] = Counter()
     with file.open("w", encoding="utf-8", newline="") as text:
         output = csv.writer(text)
         output.writerow(["row", fitted.target, *(f"probability of {each}" for each in fitted.classes)])
         for part in chain([first], others):
+            strange.update(part.strange)
+            outside += int(((part.x < -TOLERANCE) | (part.x > 1 + TOLERANCE)).any(axis=1).sum())
             for start in range(0, len(part.x), SAMPLES):
-                probabilities = convert_to_numpy(net(part.x[start : start + SAMPLES], training=False))
+                probabilities = as_numpy(net(part.x[start : start + SAMPLES], training=False))
                 best = probabilities.argmax(axis=1)
                 for number, (label, row) in enumerate(zip(best, probabilities.tolist(), strict=True), rows + 1):
                     output.writerow([number, fitted.classes[label], *(f"{each:.6g}" for each in row)])
@@ -126,6 +135,8 @@ def predicted(net: Any, fitted: Scaling, first: Part, others: Iterator[Part], fi
         "judged": judged,
         "accuracy": accuracy,
         "confusion_matrix": matrix.tolist() if judged else None,
+        "outside": outside,
+        "strange": {name: count for name, count in strange.most_common(SHOWN) if name != "None"},
     }
 
 

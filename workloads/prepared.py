@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ from table import MISSING, Chunk, Table, chosen, numbers, table, texts
 
 SAMPLES, LABELS = "samples.npy", "labels.npy"  # in the run's folder: shuffled and scaled, those held out at the end
 HELD_OUT = 10  # one of so many
+MEDIAN_ROWS = 1 << 17
+FEW = 5  # rows of a class, of which somebody may know nothing
 CLASSES = 1000  # at most
 PLACES = 10  # in an error
 # Of the memory that there is, for the rows that are read: sorting and scaling them takes about three times that, beside
@@ -70,9 +73,12 @@ def prepared(asked: Asked, note: Callable[[str], None]) -> Prepared:
         keep(asked.out, fitted, parts, rows.rows, trained_on=train, seed=asked.seed, on_disk=rows.on_disk)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    for text in labels.doubtful():
+        note(text)
     if asked.impute and (missing := wrong.counts["missing"]):
         of = "some of the rows" if rows.on_disk else "the rows"
-        note(f"{missing:,} missing values are the median of their column, in {of} trained on")
+        are = "missing values are" if missing > 1 else "missing value is"
+        note(f"{missing:,} {are} the median of the column, in {of} trained on")
     return kept(asked.out)
 
 
@@ -119,16 +125,29 @@ class Labels:
     def __init__(self, there: Table, target: str) -> None:
         self._there, self.target = there, target
         self._found: dict[Class, int] = {}
+        self._rows: Counter[Class | None] = Counter()
 
     def found(self, chunk: Chunk) -> NDArray[np.float64]:
         """Return the numbers of the target's cells in the order in which their classes were found, NaN for a missing one."""
         cells = classes(self._there, self.target, chunk.places, chunk.cells[-1])
+        self._rows.update(cells)
         if len(self._found) + len(set(cells)) > CLASSES and len({*self._found, *cells}) > CLASSES:
             raise ValueError(
                 f"{self._there.file.name}: {self.target} has more than {CLASSES:,} different values: is it an amount or a "
                 "name, and no class? Choose another --target"
             )
         return np.array([np.nan if c is None else self._found.setdefault(c, len(self._found)) for c in cells])
+
+    def doubtful(self) -> Iterator[str]:
+        """Give what may be wrong with the classes: one of a few rows, two that are written almost alike."""
+        if few := [f"{each!r} ({count})" for each in self.classes if (count := self._rows[each]) < FEW]:
+            yield f"classes of very few rows: {', '.join(few[:PLACES])}; were they meant?"
+        alike: dict[str, list[Class]] = {}
+        for each in self.classes:
+            alike.setdefault(str(each).strip().lower().lstrip("0"), []).append(each)
+        for same in alike.values():
+            if len(same) > 1:
+                yield f"{' and '.join(map(repr, same))} are classes of their own; if one is meant, write it in one way"
 
     @property
     def classes(self) -> tuple[Class, ...]:
@@ -176,8 +195,8 @@ def _class(there: Table, target: str, place: int, text: str) -> Class | None:
 class Wrong:
     """What keeps rows from being trained on, counted, with where it is first."""
 
-    def __init__(self, there: Table, *, imputed: bool) -> None:
-        self._there, self._imputed = there, imputed
+    def __init__(self, there: Table, *, imputed: bool, trains: bool = True) -> None:
+        self._there, self._imputed, self._trains = there, imputed, trains
         self.counts = dict.fromkeys(DO, 0)
         self._places: dict[str, list[str]] = {what: [] for what in DO}
 
@@ -191,16 +210,16 @@ class Wrong:
         """Raise ValueError where something was wrong."""
         for what, do in DO.items():
             if (count := self.counts[what]) and not (what == "missing" and self._imputed):
-                first = ", the first" if count > PLACES else ""
+                first = f" of which the first {PLACES} are" if count > PLACES else ""
                 said = f"{count:,} values are {what}" if count > 1 else f"1 value is {what}"
-                raise ValueError(
-                    f"{self._there.file.name}: {said}, {self._there.unit}{'s' if count > 1 else ''}{first} "
-                    f"{', '.join(self._places[what])}; {do}"
-                )
+                at = f"in {self._there.unit}{'s' if count > 1 else ''} {', '.join(self._places[what])}"
+                anew = "fill them in, leave these rows out, or train a run anew with --impute median"
+                advice = anew if what == "missing" and not self._trains else do
+                raise ValueError(f"{self._there.file.name}: {said},{first} {at}; {advice}")
 
 
 DO = {
-    "missing in the target": "leave these rows out, or say of which class they are",
+    "missing in the target": "leave these rows out, or say of which class they are (NA, None and their kin are missing)",
     "infinite": "leave these rows out, or put numbers for them",
     "missing": "fill them in, leave these rows out, or take the column's median for them: --impute median",
 }
@@ -229,29 +248,37 @@ def _trained_on(there: Table, rows: Shuffled, found: tuple[Class, ...]) -> int:
     return rows.rows - rows.rows // HELD_OUT
 
 
+def _medians(there: Table, rows: Shuffled, train: int, names: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the median of each feature, of rows trained on. ValueError where one has no value there."""
+    first: list[NDArray[np.float64]] = []
+    count = 0
+    for part in rows.parts():
+        first.append(part[: train - count, 1:])
+        count += len(first[-1])
+        if count >= min(train, MEDIAN_ROWS):
+            break
+    values = np.concatenate(first)
+    if empty := [name for name, column in zip(names, values.T, strict=True) if np.isnan(column).all()]:
+        raise ValueError(f"{there.file.name}: {empty[0]} has no value to take the median of; leave the column out")
+    return tuple(np.nanmedian(values, axis=0).tolist())
+
+
 def _fitted(there: Table, rows: Shuffled, train: int, names: tuple[str, ...], labels: Labels, impute: bool) -> Scaling:
     """Return the scaling that the rows trained on have, and no others, with their medians where missing values are filled.
 
-    The medians are of the first part of the rows, which is a random one of all.
+    Of more rows than MEDIAN_ROWS the medians are of the first so many, which are random ones of all.
     """
     from sklearn.preprocessing import MinMaxScaler
 
     scaler, seen = MinMaxScaler(), 0
     in_class = np.zeros(len(labels.classes), int)
-    fill: tuple[float, ...] | None = None
+    fill = _medians(there, rows, train, names) if impute else None
     for whole in rows.parts():
         part = whole[: train - seen]
         seen += len(part)
         in_class += np.bincount(labels.numbers[part[:, 0].astype(int)], minlength=len(in_class))
         values = part[:, 1:]
-        if impute and fill is None:
-            empty = [name for name, column in zip(names, values.T, strict=True) if np.isnan(column).all()]
-            if empty:
-                raise ValueError(
-                    f"{there.file.name}: {empty[0]} has no value to take the median of; leave the column out"
-                )
-            fill = tuple(np.nanmedian(values, axis=0).tolist())
-        scaler.partial_fit(values)
+        scaler.partial_fit(values if fill is None else np.where(np.isnan(values), fill, values))
         if seen == train:
             break
     if not in_class.all():

@@ -57,6 +57,11 @@ def chosen(there: Table, target: str | None, features: str | None) -> tuple[str,
     given = next(csv.reader([features], skipinitialspace=True)) if features else []
     names = [each for name in given for each in _meant(name.strip(), there.columns)]
     for name in (*([target] if target else []), *names):
+        if name == target and f"{name}[1]" in there.columns:
+            raise ValueError(
+                f"{there.file.name}: the target {name!r} has several columns, as one-hot labels have; save the number of "
+                f"each sample's class in their place: {name}.argmax(axis=1)"
+            )
         if name not in there.columns:
             raise ValueError(f"{there.file.name} has no column {name!r}{nearest(name, there.columns)}")
     if target in names:
@@ -113,7 +118,13 @@ def _number(there: Table, name: str, place: int, text: str) -> float:
         return TRUTH[text.lower()] if text.lower() in TRUTH else float(text)
     except ValueError:
         comma = re.fullmatch(r"[-+]?\d+,\d+", text)
-        do = "write its decimals with a point" if comma else "leave the column out (--features), or put numbers for it"
+        do = (
+            "write its decimals with a point"
+            if comma
+            else "put numbers for it, or leave the column out of the training"
+        )
+        if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+", text):
+            do = "if its comma parts thousands, leave it out; if it is a decimal one, write a point"
         raise ValueError(
             f"{there.file.name}, {there.unit} {place}: {name} is {text[:40]!r}, and a feature must be numbers; {do}"
         ) from None

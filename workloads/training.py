@@ -128,10 +128,11 @@ def not_of_keras(model: Any) -> str:
     """Return why the loop cannot do this model's steps, or nothing."""
     import keras
 
+    if not hasattr(model, "_symbolic_build"):
+        return f"the loop does not know Keras {keras.__version__}"
     own = [name for name in STEPS if getattr(type(model), name) is not getattr(keras.Model, name)]
     reasons = {
         "the model is not compiled": not model.compiled,
-        "the loop does not know this Keras": not hasattr(model, "_symbolic_build"),
         f"{type(model).__name__} has its own {''.join(own[:1])}": own,
         "the model runs eagerly": model.run_eagerly,
         f"the model has steps_per_execution={model.steps_per_execution}": model.steps_per_execution != 1,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from toolkit.cli.frame import HEALTHY, PROBLEM, Json, failing, show
 
@@ -28,6 +29,18 @@ Requirements = Annotated[
 ]
 
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="It is /work in the container.", show_default=False)]
+
+
+class ScriptCommand(TyperCommand):
+    """The command of a script: says where the script's own options stand, which people forget."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if type(error).__name__ == "NoSuchOption":  # of click, of which Typer has a copy of its own
+                error.message += "; an option of the script's stands after --: kit run script train.py -- --epochs 3"  # type: ignore[attr-defined]
+            raise
 
 
 def script(

@@ -83,7 +83,8 @@ def workload(
         if option := "--repeat" if repeat else "--resume" if resume else None:
             given = [each for each in OF_THE_RUN if _given(context, each)]
             if given or (repeat and resume):
-                other = "--resume" if repeat and resume else given[0].strip("_").replace("_", "-")
+                other = "--resume" if repeat and resume else f"--{given[0].strip('_').replace('_', '-')}"
+                other = "the workload's name" if other == "--name" else other
                 raise UsageError(f"{option} takes what that run was asked: leave out {other}")
             earlier = again.found(repeat or resume or "", out, unfinished=bool(resume))
             name, options = again.asked(earlier)
@@ -99,7 +100,7 @@ def workload(
         if result := record.artifacts.get("result.json"):
             events = folders.events(Path(result).parent)
             report.write(Path(result).parent, best_accuracy)
-        show(json, lambda: document("run", record), lambda: view.ran(record, best_accuracy, events))
+        show(json, lambda: document("run", record), lambda: view.ran(record, best_accuracy, events, noted=True))
         raise typer.Exit(HEALTHY if record.status == "succeeded" else PROBLEM)
 
 

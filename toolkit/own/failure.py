@@ -32,6 +32,17 @@ class Hint:
 # The texts are CPython's and the C library's.
 HINTS = (
     Hint(
+        re.compile(r"^ModuleNotFoundError: No module named '(?P<what>(?:keras|tensorflow)\.[^']+)'"),
+        "This image's TensorFlow and Keras have no {what} any more, or never had.",
+        "kit check names what works in its place, and kit check --write mends what is safe",
+        "tf-keras-api-moved",
+    ),
+    Hint(
+        re.compile(r"^EOFError: EOF when reading a line"),
+        "The script asks for input, and gets none: it runs to its end on its own.",
+        "Give it what it asks for as arguments, after --, or in a file beside it; kit run shell is for talking to a program",
+    ),
+    Hint(
         re.compile(r"^ModuleNotFoundError: No module named '(?P<what>[^']+)'"),
         "The image has no module {what}.",
         "Name the package that has it in a requirements.txt beside the script, or in --requirements FILE",

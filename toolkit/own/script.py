@@ -39,6 +39,8 @@ def script(path: Path, arguments: tuple[str, ...]) -> Script:
         raise UsageError(f"{path} is a folder: name the script in it, as {path / 'train.py'}")
     if not path.is_file():
         raise UsageError(f"there is no script {path}")
+    if path.suffix == ".ipynb":
+        raise UsageError(f"{path} is a notebook: open it by kit run notebook {path.parent}")
     return Script(path.resolve(), arguments)
 
 

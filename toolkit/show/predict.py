@@ -23,5 +23,6 @@ def predicted(record: PredictRecord) -> RenderableType:
     if record.confusion_matrix:
         parts.append(confusion(record.confusion_matrix, record.classes, "confusion matrix"))
     table = Table(box=None, show_header=False, padding=(0, 1))
+    table.add_row("[dim]model[/]", f"{escape(record.run_id)}, {escape(record.workload)}")
     table.add_row("[dim]file[/]", escape(record.output or ""))
     return Group(*parts, table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -127,13 +128,19 @@ def _gpu_use(uses: list[dict[str, Any]]) -> Table | None:
 
 
 def ran(
-    record: RunRecord, best_accuracy: float | None, events: Sequence[dict[str, Any]] = (), status: str | None = None
+    record: RunRecord,
+    best_accuracy: float | None,
+    events: Sequence[dict[str, Any]] = (),
+    status: str | None = None,
+    *,
+    noted: bool = False,
 ) -> RenderableType:
     """Return a run's results: metrics, curves, confusion matrix, GPUs by rung, seconds by phase, versions, and where it is.
 
-    `status` is that of the run's folder, where kit was killed before it could write it into the record.
+    `status` is that of the run's folder, where kit was killed before it could write it into the record; its notes are
+    left out where they were `noted` as they came.
     """
-    parts: list[RenderableType] = [f"[yellow]note[/]  {escape(note)}" for note in record.notes]
+    parts: list[RenderableType] = [] if noted else [f"[yellow]note[/]  {escape(note)}" for note in record.notes]
     if record.status == "succeeded":
         parts.append(_results(record))
         told = list(events)
@@ -142,6 +149,8 @@ def ran(
     else:
         parts.append(f"[bold red]{escape(status or record.status)}[/]")
         parts += [finding(found, found.severity.capitalize()) for found in record.findings]
+        if (kept := record.artifacts.get("checkpoint.npz")) and not record.findings:
+            parts.append(f"  go on: kit run workload --resume {escape(str(Path(kept).parent))}")
     parts += progressed(list(events))
     if matrix := record.results.get("confusion_matrix"):
         parts.append(confusion(matrix, training.classes(list(events), len(matrix))))

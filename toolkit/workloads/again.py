@@ -49,9 +49,11 @@ def found(name: str, out: Path | None, *, unfinished: bool) -> Path:
         if out is None:
             raise
         folder = folders.find(name, paths.runs())  # --out is where a repeat goes
+    folder = folder.absolute()
     status = folders.read(folder).status
     if unfinished and status in ("succeeded", "running"):
-        raise UsageError(f"the run {folder.name} {'came to its end' if status == 'succeeded' else 'is running'}")
+        over = "came to its end; train longer by a run of its own, with --epochs"
+        raise UsageError(f"the run {folder.name} {over if status == 'succeeded' else 'is running'}")
     return folder
 
 

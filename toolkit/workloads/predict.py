@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,17 @@ def predict(
         seconds=over - began,
         status="succeeded" if told else "failed",
         findings=findings,
-        notes=notes,
+        notes=(*notes, *_doubts(said)),
     )
+
+
+def _doubts(said: dict[str, Any]) -> Iterator[str]:
+    """Give what somebody should know of predictions before they trust them."""
+    if outside := said.get("outside"):
+        yield f"{outside:,} of {said['rows']:,} rows lie outside of what the run was trained on: their classes are guesses"
+    if strange := said.get("strange"):
+        named = ", ".join(f"{name!r} ({count:,})" for name, count in strange.items())
+        yield f"classes that the run does not know, of rows that do not count in its accuracy: {named}"
 
 
 def plan(run: Path, file: Path, out: Path, place: Place, facts: Facts, memory_bytes: int) -> RunPlan:

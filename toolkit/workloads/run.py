@@ -83,7 +83,9 @@ def run(
         kept.append(folder.write("metrics.csv", metrics_csv(events).encode()))
         kept.append(folder.write(tensorboard.NAME, tensorboard.events_file(events)))
     if not all(kept):
-        notes = (*notes, f"the disk of {folder.path} was full: not everything that the run told is kept there")
+        full = f"the disk of {folder.path} was full: not everything that the run told is kept there"
+        notes = (*notes, full)
+        on_event({"event": "note", "text": full})
     told = replace(
         told,
         notes=(*notes, *(event["text"] for event in events if event["event"] == "note")),

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import lesson
-from shapes.data import CLASSES, SIDE, pictures
+from data import CLASSES, SIDE, pictures  # type: ignore[import-not-found]  # of this folder, in a copy of it too
 
 VALIDATION_SPLIT = 0.1
 

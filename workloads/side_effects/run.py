@@ -8,6 +8,7 @@ from typing import Any
 
 import lesson
 import numpy as np
+from backends import as_numpy
 from runtime import emit
 from scaling import Scaling
 from side_effects.data import samples, scaler
@@ -57,10 +58,8 @@ def model(device: str, own: lesson.Data | None = None) -> Any:
 
 def tell_decision(net: Any, _data: lesson.Data) -> None:
     """Tell the probability of side effects by age."""
-    from keras.ops import convert_to_numpy
-
     grid = np.linspace(0, 1, 101)
-    probabilities = convert_to_numpy(net(grid[:, None], training=False))[:, 1]
+    probabilities = as_numpy(net(grid[:, None], training=False))[:, 1]
     emit(
         "decision", feature="age", values=(13 + 87 * grid).tolist(), probabilities=probabilities.astype(float).tolist()
     )

@@ -1,0 +1,3 @@
+"""Asks for what nobody gives."""
+
+name = input()
