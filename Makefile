@@ -49,8 +49,9 @@ lint: .venv/test ## format, lint and types
 images: .venv/test ## build and verify every row of image.toml
 	@PYTHONPATH=. .venv/bin/python tests/all_images.py
 
-pictures: setup ## draw the README's pictures from real output
+pictures: setup .venv/test ## draw the README's pictures from real output
 	PYTHONPATH=. .venv/bin/python tests/pictures.py
+	KIT_PICTURES=$(CURDIR)/.pictures .venv/bin/pytest -q tests/test_own.py -k real_browser
 
 clean: ## remove .venv, kit's cache, and the images and containers that kit made; your runs stay
 	@bash toolkit/engine/clean.sh

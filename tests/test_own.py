@@ -444,7 +444,7 @@ def test_a_notebook_in_a_real_browser(notebook_image: variants.Variant, engine: 
             printed = (By.CSS_SELECTOR, ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stdout']")
             output = wait.until(condition.visibility_of_element_located(printed)).text
             assert output.splitlines() == ["Num GPUs Available:  0", "growth true"]
-            assert chrome.save_screenshot(str(tmp_path / "notebook.png"))
+            assert chrome.save_screenshot(str(Path(os.environ.get("KIT_PICTURES", tmp_path), "notebook.png")))
             ActionChains(chrome).key_down(Keys.CONTROL).send_keys("s").key_up(Keys.CONTROL).perform()
             wait.until(lambda _: '"growth true\\n' in file.read_text())
             assert {path.stat().st_uid for path in tmp_path.rglob("*.ipynb")} == {caller[0]}
