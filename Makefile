@@ -8,7 +8,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 setup: .venv/kit ## .venv with kit installed in it
-	@.venv/bin/python -m compileall -q toolkit # kit starts a third faster; some machines keep Python from doing so
+	@.venv/bin/python -m compileall -q toolkit workloads # kit starts a third faster; some machines keep Python from doing so
 
 .venv/kit: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'kit needs Python 3.11 or newer: make setup PYTHON=python3.12' >&2; exit 3; }

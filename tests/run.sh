@@ -10,4 +10,5 @@ if ! docker version >/dev/null 2>&1; then
 fi
 # Compiled once, and not in every process that a test starts; some machines keep Python from doing so.
 unset PYTHONDONTWRITEBYTECODE
+.venv/bin/python -m compileall -q toolkit workloads
 exec .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"

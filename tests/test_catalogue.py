@@ -93,17 +93,9 @@ def test_the_example_of_a_row_shows_it(each: explain.Signature) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=name)
-def test_an_example_gets_its_cause_first(row: dict[str, Any]) -> None:
+def test_an_example_gets_its_cause_by_its_own_signature_and_what_it_says_is_in_it(row: dict[str, Any]) -> None:
     assert answer(row["log"]) == row["cause"]
-
-
-@pytest.mark.parametrize("row", ROWS, ids=name)
-def test_an_example_shows_its_own_signature_first(row: dict[str, Any]) -> None:
     assert first(row["log"]) == row["signature"]
-
-
-@pytest.mark.parametrize("row", ROWS, ids=name)
-def test_the_evidence_is_what_the_log_says_there(row: dict[str, Any]) -> None:
     lines = row["log"].splitlines()
     for found in explained(row["log"]).findings:
         assert found.evidence

@@ -60,7 +60,7 @@ def test_damaged_captures_never_crash(file: Path, tmp_path: Path) -> None:
     document = json.loads(text)
     rng = random.Random(file.stem)
     junk: list[Any] = [None, 7, "", "\x00\xff" * 50, [], {}, [[1]], {"value": {"x": [None]}}, "9" * 100_000, True]
-    for _ in range(30):
+    for _ in range(15):
         answers = dict(document["answers"])
         for key in rng.sample(sorted(answers), k=rng.randint(1, 4)):
             choice = rng.random()
@@ -75,7 +75,7 @@ def test_damaged_captures_never_crash(file: Path, tmp_path: Path) -> None:
         diagnosis = chain.diagnose(facts.collect(machine(answers)))
         assert len(diagnosis.chain) == 9
         assert not [check for check in diagnosis.checks if check.status == "crashed"], diagnosis.checks
-    for _ in range(20):
+    for _ in range(10):
         cut = tmp_path / "cut.json"
         cut.write_text(text[: rng.randrange(len(text))])
         with pytest.raises(KitError):

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import checkpoint
 import keras
 import numpy as np
 import training
@@ -24,24 +25,8 @@ if BACKEND == "jax":
     import jax
 
 
-def run(out: Path, *more: str) -> list[dict[str, Any]]:
-    """Run the workload as a process of its own and return its events."""
-    command = [sys.executable, "/workloads/side_effects/run.py", "--out", str(out), *more]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def first(events: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    return next(event for event in events if event["event"] == name)
-
-
 def arrays(net: Any) -> list[np.ndarray]:
     return [keras.ops.convert_to_numpy(variable) for variable in net.variables]
-
-
-def weights(out: Path) -> list[np.ndarray]:
-    return arrays(keras.models.load_model(out / "model.keras"))
 
 
 def test_every_form_of_the_data_gives_the_same_weights() -> None:
@@ -58,14 +43,32 @@ def test_every_form_of_the_data_gives_the_same_weights() -> None:
         assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True)), form
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights() -> None:
-    whole, parts, told = Path(mkdtemp()), Path(mkdtemp()), ("--deterministic", "--mixed-precision")
-    events = run(whole, "--epochs", "2", *told)
-    assert first(events, "versions")[BACKEND]
-    assert first(events, "gpus")[BACKEND] == 0
-    run(parts, "--epochs", "1", *told)
-    run(parts, "--epochs", "2", "--resume", *told)
-    assert all(np.array_equal(one, other) for one, other in zip(weights(parts), weights(whole), strict=True))
+def test_a_stopped_training_goes_on_to_the_same_weights() -> None:
+    def trained(net: Any, **told: Any) -> Any:
+        kept = checkpoint.callback(folder, {})
+        training.fit(net, x[:200], y[:200], batch_size=10, seed=1, callbacks=[kept], **told)
+        return net
+
+    folder, (ages, y) = Path(mkdtemp()), samples(seed=0)
+    x = scaled(ages)
+    keras.utils.set_random_seed(0)
+    whole = trained(model("cpu"), epochs=2)
+    keras.utils.set_random_seed(0)
+    trained(model("cpu"), epochs=1)
+    again = model("cpu")
+    assert checkpoint.load(folder, again)[0] == 1
+    trained(again, initial_epoch=1, epochs=2)
+    assert all(np.array_equal(one, other) for one, other in zip(arrays(again), arrays(whole), strict=True))
+
+
+def test_a_run_with_every_option() -> None:
+    command = [sys.executable, "/workloads/side_effects/run.py", "--out", mkdtemp(), "--epochs", "1"]
+    command += ["--deterministic", "--mixed-precision"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    events = {event["event"]: event for event in map(json.loads, done.stdout.splitlines())}
+    assert events["versions"][BACKEND]
+    assert events["gpus"][BACKEND] == 0
 
 
 def test_fit_trains_and_says_why_in_the_order_of_the_seed() -> None:
