@@ -12,8 +12,11 @@ from toolkit.show.terminal import finding
 
 
 def predicted(record: PredictRecord) -> RenderableType:
-    """Return what was predicted: rows, accuracy and confusion matrix, and the file; or why nothing was."""
-    parts: list[RenderableType] = [f"[yellow]note[/]  {escape(note)}" for note in record.notes]
+    """Return what was predicted: rows, accuracy and confusion matrix, and the file; or why nothing was.
+
+    Its notes were shown as they came.
+    """
+    parts: list[RenderableType] = []
     if record.ignored:
         parts.append(f"[yellow]note[/]  not used: {escape(', '.join(record.ignored))}")
     if record.status != "succeeded":

@@ -85,6 +85,9 @@ def predict(
         paths.give_to_caller(file)
         findings = (failure(Outcome(events, log, ended, began, over, memory), ended, file),)
     said: dict[str, Any] = told or {}
+    for doubt in _doubts(said):
+        notes = (*notes, doubt)
+        on_event({"event": "note", "text": doubt})
     return PredictRecord(
         run_id=run.name,
         workload=earlier.record.workload,
@@ -101,7 +104,7 @@ def predict(
         seconds=over - began,
         status="succeeded" if told else "failed",
         findings=findings,
-        notes=(*notes, *_doubts(said)),
+        notes=notes,
     )
 
 
