@@ -49,6 +49,8 @@ def record(work: Workload, folder: records.RunFolder, place: Place, facts: Facts
     events, ended = outcome.events, outcome.ended
     by_name = {event["event"]: event for event in events}
     results = by_name.get("results", {})
+    so_far = by_name.get("epoch", {})  # of a run that did not come to its end
+    so_far = {**so_far, "epochs": so_far.get("epoch")}
     gpus = by_name.get("gpus", {})
     seconds: dict[str, float] = {}
     for event in events:
@@ -69,7 +71,7 @@ def record(work: Workload, folder: records.RunFolder, place: Place, facts: Facts
             **({other: gpus.get(other)} if (other := gpus.get("backend", "tensorflow")) != "tensorflow" else {}),
         },
         device=by_name.get("device", {}).get("device"),
-        results={name: results.get(name) for name in METRICS},
+        results={name: (results or so_far).get(name) for name in METRICS},
         versions={name: value for name, value in by_name.get("versions", {}).items() if name not in ("event", "time")},
         seconds={
             "total": outcome.over - outcome.began,
