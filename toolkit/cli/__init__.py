@@ -58,10 +58,8 @@ def main() -> NoReturn:
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    for each in (
-        "SIGTERM",
-        "SIGHUP",
-    ):  # the second where a terminal is closed; nohup has it ignored, and Windows has none
+    # SIGHUP comes where a terminal is closed; nohup has it ignored, and Windows has none.
+    for each in ("SIGTERM", "SIGHUP"):
         if (number := getattr(signal, each, None)) and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
     app()
