@@ -294,6 +294,16 @@ def test_a_script_runs_as_python_runs_it(ready: Place, tmp_path: Path) -> None:
 
 @pytest.mark.engine
 @pytest.mark.image
+def test_a_script_gets_what_is_piped_to_kit_where_it_is_asked_for(ready: Place, tmp_path: Path) -> None:
+    (tmp_path / "reads.py").write_text("import sys\nprint(len(sys.stdin.read()))\n")
+    arguments = ("script", str(tmp_path / "reads.py"), "--out", str(tmp_path / "runs"))
+    piped = "a line of some length\n" * 100_000
+    assert kit(*arguments, "--stdin", text=piped).stdout == f"{len(piped)}\n"
+    assert kit(*arguments, text=piped).stdout == "0\n", "a loop over a list of scripts keeps its list"
+
+
+@pytest.mark.engine
+@pytest.mark.image
 def test_files_of_a_script_are_its_own_whatever_their_names(ready: Place, tmp_path: Path) -> None:
     done = kit("script", str(SCRIPTS / "writes_kits_names.py"), "--out", str(tmp_path), "--json")
     record = json.loads(done.stdout)

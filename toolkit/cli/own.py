@@ -52,6 +52,7 @@ def script(
     no_growth: NoGrowth = False,
     requirements: Requirements = None,
     tensorflow: Tf = None,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Let what is piped to kit, or typed, be its input.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder that the run's folder is made in.")] = None,
     no_check: Annotated[bool, typer.Option("--no-check", help="Run it, whatever kit check finds in it.")] = False,
     json: Json = False,
@@ -70,7 +71,7 @@ def script(
         from toolkit.show import terminal
 
         given = own.script(script, tuple(arguments or ()))
-        options = Options(gpus, device, network, not no_growth, tensorflow)
+        options = Options(gpus, device, network, not no_growth, tensorflow, stdin)
         with Docker() as engine:
             place = _ready(engine, options, "script", given.path.parent, requirements, json=json)
             checked = own.preflight(given, place)

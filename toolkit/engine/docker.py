@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,11 @@ class Docker:
         (STOP_SECONDS to say goodbye), hands its last lines on and is raised again. Raises KitError where the engine refuses
         the container, or where it outlives its deadline.
         """
-        with self._created(plan) as container, _attached(container) as stream:
+        with (
+            self._created(plan) as container,
+            _attached(container) as stream,
+            _fed(container) if plan.stdin else nullcontext(),
+        ):
             over = _handing_on(stream, _Lines(on_line, on_bytes))
             try:
                 container.start()
@@ -437,6 +441,26 @@ def _attached(container: Any) -> Iterator[Any]:
         yield stream
     finally:
         stream._response.close()  # docker-py's own stream.close() leaves its socket open
+
+
+@contextmanager
+def _fed(container: Any) -> Iterator[None]:
+    """Let kit's own stdin go to a container, and its end too."""
+    opened = container.attach_socket(params={"stdin": 1, "stream": 1})
+    into = getattr(opened, "_sock", opened)
+
+    def feed() -> None:
+        with suppress(OSError):
+            while piece := os.read(0, 1 << 16):
+                into.sendall(piece)
+        with suppress(OSError):
+            into.shutdown(socket.SHUT_WR)
+
+    threading.Thread(target=feed, daemon=True).start()  # nothing ends its wait for what somebody may type
+    try:
+        yield
+    finally:
+        opened.close()
 
 
 def _exit(container: Any) -> Exit:

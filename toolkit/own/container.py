@@ -39,6 +39,7 @@ class Options:
     network: bool = False
     growth: bool = True
     tensorflow: str | None = None
+    stdin: bool = False  # kit's own goes to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def plan(
         selinux=selinux(place.facts),
         network=options.network,
         folder="/work",
+        stdin=options.stdin,
     )
 
 

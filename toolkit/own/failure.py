@@ -39,8 +39,8 @@ HINTS = (
     ),
     Hint(
         re.compile(r"^EOFError: EOF when reading a line"),
-        "The script asks for input, and gets none: it runs to its end on its own.",
-        "Give it what it asks for as arguments, after --, or in a file beside it; kit run shell is for talking to a program",
+        "The script asks for more input than it gets.",
+        "kit run script --stdin gives it what is piped to kit, or typed; or let it take arguments, after --",
     ),
     Hint(
         re.compile(r"^ModuleNotFoundError: No module named '(?P<what>[^']+)'"),
