@@ -149,6 +149,20 @@ def test_a_repeat_may_go_to_another_folder(tmp_path: Path, monkeypatch: pytest.M
     assert again.found("last", tmp_path / "new", unfinished=False) == paths.runs() / WELL
 
 
+def test_the_last_run_may_be_elsewhere(own: Path, tmp_path: Path) -> None:
+    assert folders.find("last", paths.runs()).name == KILLED
+    made = records.new_run("mine", tmp_path / "there")
+    made.close({"schema": "kit.run/1"})
+    assert folders.find("last", paths.runs()) == made.path
+    assert folders.find("last", own.parent / "runs") == made.path
+    later = f"29991231-000000-mine-{made.run_id[-4:]}"
+    shutil.copytree(own / WELL, own / later)
+    assert folders.find("last", paths.runs()).name == later
+    shutil.rmtree(own / later)
+    shutil.rmtree(made.path)
+    assert folders.find("last", paths.runs()).name == KILLED
+
+
 def test_a_run_is_repeated_where_it_was(tmp_path: Path) -> None:
     folder = shutil.copytree(RECORDED / WELL, tmp_path / WELL)
     assert (again.workloads(folder), again.engine(folder)) == (None, "auto")

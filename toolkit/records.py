@@ -21,6 +21,7 @@ from toolkit.model import KitError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 OUT = "out"  # the folder in it for what a script of somebody's own writes
+ELSEWHERE = ".elsewhere"  # beside kit's own runs
 RESERVE = ".reserve"  # held while a run goes on, so that its record can be written on a disk that got full
 RESERVE_BYTES = 1 << 20
 
@@ -84,10 +85,28 @@ def new_run(workload: str, parent: Path | None) -> RunFolder:
     try:
         paths.make(folder)
         _reserve(folder)
+        if parent:
+            _remember(folder)
         return RunFolder(folder, _open(folder / "events.jsonl"), _open(folder / "log.txt"))
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise KitError(f"cannot make the run folder {folder}: {error.strerror}; choose another with --out") from error
+
+
+def _remember(folder: Path) -> None:
+    """Note the newest run that is not among kit's own, for it to be found as the last one."""
+    with contextlib.suppress(OSError):  # no more than a convenience
+        file = paths.make(paths.runs()) / ELSEWHERE
+        file.write_text(f"{folder}\n", encoding="utf-8")
+        paths.give_to_caller(file)
+
+
+def elsewhere() -> Path | None:
+    """Return the newest run that was made with --out, None where nothing is known of one."""
+    try:
+        return Path((paths.runs() / ELSEWHERE).read_text(encoding="utf-8").rstrip("\n"))
+    except OSError:
+        return None
 
 
 def reopen(folder: Path) -> RunFolder:

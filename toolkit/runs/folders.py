@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from toolkit import records
+from toolkit import paths, records
 from toolkit.model import Command, Evidence, Finding, RemovalRecord, RunRecord, RunStatus, Sentence, UsageError
 
 Event = dict[str, Any]
@@ -51,10 +51,16 @@ def runs(parent: Path) -> list[Run]:
 def find(name: str, parent: Path) -> Path:
     """Return the run folder that a name means: an id or the unique beginning of one, "last", or a path.
 
-    Raises UsageError with the ids that there are where it means none or several.
+    The last one is that of kit's own folder, or the one made elsewhere (--out) since then. Raises UsageError with the ids
+    that there are where it means none or several.
     """
-    if name == "last" and (newest := runs(parent)):
-        return newest[0].folder
+    if name == "last":
+        newest = runs(parent)[:1]
+        other = records.elsewhere() if parent == paths.runs() else None
+        if other and is_run(other):
+            newest.append(read(other))
+        if newest:
+            return max(newest, key=lambda run: (run.began, run.record.run_id)).folder
     there = sorted((folder.name for folder in _folders(parent)), reverse=True)
     matches = [name] if name in there else [each for each in there if name and each.startswith(name)]
     if len(matches) == 1:
