@@ -312,7 +312,7 @@ def test_a_place_is_one_line_that_an_editor_finds(tmp_path: Path) -> None:
     assert first.startswith(
         f"{script}:1:1  from keras.layers.core import Dense → from tensorflow.keras.layers import Dense  "
     )
-    assert last == "1 file, TensorFlow 2.21.0 with Keras 3.15.1: 1 place that raise"
+    assert last == "1 file, TensorFlow 2.21.0 with Keras 3.15.1: 1 place will raise"
 
 
 # --- rewriting -----------------------------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ def files(paths: Iterable[Path]) -> tuple[Path, ...]:
                 found |= dict.fromkeys(Path(folder) / name for name in sorted(names) if name.endswith(SUFFIXES))
         else:
             found[path] = None
+    if not found:
+        raise UsageError(f"there is no script and no notebook in {', '.join(map(str, paths))}")
     return tuple(found)
 
 

@@ -57,8 +57,8 @@ def _summary(record: CheckRecord) -> str:
     parts: Iterable[str] = filter(
         None,
         (
-            f"[bold red]{_counted(raising, 'place')} that raise[/]" if raising else "",
-            f"[yellow]{_counted(len(places) - raising, 'place')} that run, but not as they were meant, or warn[/]"
+            f"[bold red]{_counted(raising, 'place')} will raise[/]" if raising else "",
+            f"[yellow]{_counted(len(places) - raising, 'place')} will run, but warn or not do what was meant[/]"
             if raising < len(places)
             else "",
         ),
