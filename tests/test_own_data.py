@@ -316,6 +316,10 @@ def test_classes_that_may_be_mistakes_are_told(tmp_path: Path) -> None:
         "classes of very few rows: 'x' (4); were they meant?",
         "'No' and 'no' are classes of their own; if one is meant, write it in one way",
     ]
+    notes.clear()
+    numbers = [(age, dose, int(sick == "yes")) for age, dose, sick in PEOPLE]
+    ready(written(tmp_path, text([*numbers, *[(50, 0.5, "x")] * 4])), notes)
+    assert notes == ["classes of very few rows: 'x' (4); were they meant?"]
 
 
 def test_what_is_kept_is_what_was_made(tmp_path: Path) -> None:

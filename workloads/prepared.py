@@ -19,7 +19,7 @@ from table import MISSING, Chunk, Table, chosen, numbers, table, texts
 
 SAMPLES, LABELS = "samples.npy", "labels.npy"  # in the run's folder: shuffled and scaled, those held out at the end
 HELD_OUT = 10  # one of so many
-MEDIAN_ROWS = 1 << 17
+MEDIAN_CELLS = 1 << 22  # as many numbers as medians are taken of, 32 MB
 FEW = 5  # rows of a class, of which somebody may know nothing
 CLASSES = 1000  # at most
 PLACES = 10  # in an error
@@ -125,12 +125,12 @@ class Labels:
     def __init__(self, there: Table, target: str) -> None:
         self._there, self.target = there, target
         self._found: dict[Class, int] = {}
-        self._rows: Counter[Class | None] = Counter()
+        self._rows: Counter[str] = Counter()
 
     def found(self, chunk: Chunk) -> NDArray[np.float64]:
         """Return the numbers of the target's cells in the order in which their classes were found, NaN for a missing one."""
         cells = classes(self._there, self.target, chunk.places, chunk.cells[-1])
-        self._rows.update(cells)
+        self._rows.update(map(str, cells))
         if len(self._found) + len(set(cells)) > CLASSES and len({*self._found, *cells}) > CLASSES:
             raise ValueError(
                 f"{self._there.file.name}: {self.target} has more than {CLASSES:,} different values: is it an amount or a "
@@ -140,7 +140,7 @@ class Labels:
 
     def doubtful(self) -> Iterator[str]:
         """Give what may be wrong with the classes: one of a few rows, two that are written almost alike."""
-        if few := [f"{each!r} ({count})" for each in self.classes if (count := self._rows[each]) < FEW]:
+        if few := [f"{each!r} ({count})" for each in self.classes if (count := self._rows[str(each)]) < FEW]:
             yield f"classes of very few rows: {', '.join(few[:PLACES])}; were they meant?"
         alike: dict[str, list[Class]] = {}
         for each in self.classes:
@@ -250,12 +250,13 @@ def _trained_on(there: Table, rows: Shuffled, found: tuple[Class, ...]) -> int:
 
 def _medians(there: Table, rows: Shuffled, train: int, names: tuple[str, ...]) -> tuple[float, ...]:
     """Return the median of each feature, of rows trained on. ValueError where one has no value there."""
+    enough = min(train, max(MEDIAN_CELLS // len(names), 1000))
     first: list[NDArray[np.float64]] = []
     count = 0
     for part in rows.parts():
         first.append(part[: train - count, 1:])
         count += len(first[-1])
-        if count >= min(train, MEDIAN_ROWS):
+        if count >= enough:
             break
     values = np.concatenate(first)
     if empty := [name for name, column in zip(names, values.T, strict=True) if np.isnan(column).all()]:
@@ -266,7 +267,7 @@ def _medians(there: Table, rows: Shuffled, train: int, names: tuple[str, ...]) -
 def _fitted(there: Table, rows: Shuffled, train: int, names: tuple[str, ...], labels: Labels, impute: bool) -> Scaling:
     """Return the scaling that the rows trained on have, and no others, with their medians where missing values are filled.
 
-    Of more rows than MEDIAN_ROWS the medians are of the first so many, which are random ones of all.
+    Of a large table the medians are of its first rows, which are random ones of all.
     """
     from sklearn.preprocessing import MinMaxScaler
 
