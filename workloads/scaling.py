@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from checkpoint import whole
 from numpy.typing import NDArray
 
 NAME = "scaler.json"  # of text, since a pickle runs code where it is read, and needs the versions that wrote it
@@ -39,9 +40,8 @@ class Scaling(NamedTuple):
 
 def save(scaling: Scaling, folder: Path, **more: Any) -> None:
     """Write it, whole or not at all, with what else is told of the data."""
-    unfinished = folder / f".{NAME}.unfinished"
-    unfinished.write_text(json.dumps({**scaling._asdict(), **more}, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(folder / NAME)
+    with whole(folder / NAME) as unfinished:
+        unfinished.write_text(json.dumps({**scaling._asdict(), **more}, indent=2) + "\n", encoding="utf-8")
 
 
 def load(folder: Path) -> tuple[Scaling, dict[str, Any]]:

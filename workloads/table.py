@@ -21,6 +21,12 @@ ROWS = 1 << 16  # at most
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}  # in small letters
 TRUTH = {"true": 1.0, "false": 0.0}
 NAMED = 20  # columns in an error
+# What to do about a cell that is no number, by what it looks like; the first that fits.
+NO_NUMBERS = {
+    r"[-+]?\d{1,3}(,\d{3})+": "if its comma parts thousands, leave it out; if it is a decimal one, write a point",
+    r"[-+]?\d+,\d+": "write its decimals with a point",
+    r"(?s:.*)": "put numbers for it, or leave the column out of the training",
+}
 
 
 class Chunk(NamedTuple):
@@ -117,14 +123,7 @@ def _number(there: Table, name: str, place: int, text: str) -> float:
     try:
         return TRUTH[text.lower()] if text.lower() in TRUTH else float(text)
     except ValueError:
-        comma = re.fullmatch(r"[-+]?\d+,\d+", text)
-        do = (
-            "write its decimals with a point"
-            if comma
-            else "put numbers for it, or leave the column out of the training"
-        )
-        if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+", text):
-            do = "if its comma parts thousands, leave it out; if it is a decimal one, write a point"
+        do = next(words for pattern, words in NO_NUMBERS.items() if re.fullmatch(pattern, text))
         raise ValueError(
             f"{there.file.name}, {there.unit} {place}: {name} is {text[:40]!r}, and a feature must be numbers; {do}"
         ) from None
@@ -313,9 +312,8 @@ def _parquet(file: Path) -> Table:
                 yield Chunk(np.arange(start, start + batch.num_rows), cells)
                 start += batch.num_rows
 
-    index = tuple(
-        name for name in schema.names if re.fullmatch(r"__index_level_\d+__", name)
-    )  # pandas' numbers of rows
+    # Pandas' numbers of the rows.
+    index = tuple(name for name in schema.names if re.fullmatch(r"__index_level_\d+__", name))
     return Table(file, tuple(name for name in schema.names if name not in index), "row", index, chunks)
 
 

@@ -131,7 +131,7 @@ def fetch_wheels(
     variant: Annotated[str, typer.Option(help="gpu or cpu.")] = "gpu",
     tensorflow: Annotated[str | None, typer.Option("--tf", help="A TensorFlow; the newest if not said.")] = None,
     flavour: Annotated[str, typer.Option(help="tested or newest: which CUDA libraries.")] = "tested",
-    extra: Annotated[str | None, typer.Option(help="An extra of the image: script, notebook or jax.")] = None,
+    extra: Annotated[str | None, typer.Option(help="An extra of the image: script, notebook, jax or torch.")] = None,
     base: Annotated[str | None, typer.Option(help="Another base image, as in kit build.")] = None,
     python: Annotated[
         str | None, typer.Option(help="A Python, as 3.11; that of the variant's base if not said.")

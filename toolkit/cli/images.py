@@ -15,7 +15,7 @@ def build(
     tf: Annotated[
         str | None, typer.Option(help="A TensorFlow, as in 2.19; else the newest that runs natively here.")
     ] = None,
-    extra: Annotated[str | None, typer.Option(help="A layer on top: script, notebook or jax.")] = None,
+    extra: Annotated[str | None, typer.Option(help="A layer on top: script, notebook, jax or torch.")] = None,
     libraries: Annotated[
         str,
         typer.Option(

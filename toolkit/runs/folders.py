@@ -114,11 +114,16 @@ def run_record(document: dict[str, Any]) -> RunRecord:
 
 def events(folder: Path) -> list[Event]:
     """Return what the workload told, in order; a line that was cut off by a kill is left out."""
+    return list(each_event(folder))
+
+
+def each_event(folder: Path) -> Iterator[Event]:
+    """Give what the workload told, as `events` returns it, read as far as it is wanted."""
     try:
-        text = (folder / "events.jsonl").read_text(encoding="utf-8", errors="replace")
+        with (folder / "events.jsonl").open(encoding="utf-8", errors="replace") as file:
+            yield from (event for line in file if (event := records.event(line)))
     except OSError:
-        return []
-    return [event for line in text.splitlines() if (event := records.event(line))]
+        return
 
 
 def remove(folders: tuple[Path, ...], ask: Callable[[Run, int], bool]) -> RemovalRecord:

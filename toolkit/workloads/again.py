@@ -35,7 +35,7 @@ def engine(folder: Path) -> str:
 
 
 def _told(folder: Path) -> Event:
-    return next((event for event in folders.events(folder) if event["event"] == "asked"), {})
+    return next((event for event in folders.each_event(folder) if event["event"] == "asked"), {})
 
 
 def found(name: str, out: Path | None, *, unfinished: bool) -> Path:

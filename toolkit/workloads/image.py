@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from toolkit.engine.docker import Docker
 from toolkit.engine.plan import GpuRequest
 from toolkit.facts import Facts
+from toolkit.images import build
 from toolkit.images.choice import fitting
 from toolkit.images.variants import Variant
 from toolkit.model import KitError, UsageError
-from toolkit.workloads.plan import chosen_gpus, gpu_indices, gpu_request
+from toolkit.own import layer
+from toolkit.workloads import data
+from toolkit.workloads.plan import Place, chosen_gpus, gpu_indices, gpu_request
 
 
 def chosen(
@@ -25,6 +31,16 @@ def chosen(
     asked = on_gpu or gpus != "auto"
     each, on_cpu = fitting(facts, "cpu" if request is None else "gpu" if asked else None, tensorflow)
     return each, None if on_cpu else request, on_cpu
+
+
+def placed(engine: Docker, each: Variant, table: str | None, facts: Facts, on_progress: Callable[[str], None]) -> Place:
+    """Return where to run in a variant, built where it is missing, with what reads a table that the images cannot.
+
+    Raises NotBuiltError.
+    """
+    build.ready(engine, each, facts, on_progress)
+    reader = layer.image(engine, each, data.PARQUET_READER, on_progress) if data.needs_reader(table) else None
+    return Place(engine, each, layer=reader)
 
 
 def check_there(gpus: str, device: str, facts: Facts) -> None:

@@ -14,14 +14,13 @@ from toolkit.engine import local
 from toolkit.engine.docker import Docker
 from toolkit.engine.plan import LABEL, Limits, Mount, RunPlan
 from toolkit.facts import Facts
-from toolkit.images import build
 from toolkit.images.choice import fitting
 from toolkit.images.machine import container_user, selinux
 from toolkit.images.variants import variant, variants
 from toolkit.model import Finding, PredictRecord, UsageError
-from toolkit.own import layer
 from toolkit.runs import folders
 from toolkit.workloads import data
+from toolkit.workloads.image import placed
 from toolkit.workloads.outcome import Event, Outcome, failure
 from toolkit.workloads.plan import QUIET, Place, memory_limit
 from toolkit.workloads.start import EngineChoice, connect
@@ -156,6 +155,4 @@ def _place(
     if image and engine.image(image) and not data.needs_reader(file):
         return Place(engine, layer=image)
     each = next((row for row in variants() if row.tag == image), None) or fitting(facts, "cpu")[0]
-    build.ready(engine, each, facts, on_progress)
-    more = layer.image(engine, each, data.PARQUET_READER, on_progress) if data.needs_reader(file) else None
-    return Place(engine, each, layer=more)
+    return placed(engine, each, file, facts, on_progress)

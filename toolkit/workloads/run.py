@@ -51,21 +51,24 @@ def run(
 
     def on_line(stream: str, line: str) -> None:
         event = records.event(line) if stream == "stdout" else None
+        if event:
+            take(event)
+            return
         with two:
-            if event is None:
-                log.append(line)
-                kept.append(folder.add(folder.log, line))
-                return
-            event.setdefault("time", time.time())
-            if event.pop("again", False) and event.get("epoch") in before:
-                return
+            log.append(line)
+            kept.append(folder.add(folder.log, line))
+
+    def take(event: Event) -> None:
+        event.setdefault("time", time.time())
+        if event.pop("again", False) and event.get("epoch") in before:
+            return
+        with two:
             kept.append(folder.add(folder.events, json.dumps(event)))
             events.append(event)
             on_event(event)
 
     def on_use(uses: list[dict[str, Any]]) -> None:
-        told = {"event": "gpu-use", "time": time.time(), "gpus": [use for use in uses if use["index"] in gpus]}
-        on_line("stdout", json.dumps(told))
+        take({"event": "gpu-use", "gpus": [use for use in uses if use["index"] in gpus]})
 
     memory = memory_bytes or memory_limit(Path("/proc/meminfo").read_text(encoding="ascii"))
     resume = bool(events) or (folder.path / "checkpoint.npz").exists()

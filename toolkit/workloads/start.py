@@ -11,14 +11,13 @@ from toolkit import doctor, records
 from toolkit.engine import local
 from toolkit.engine.docker import Docker, EngineError
 from toolkit.facts import driver
-from toolkit.images import build
+from toolkit.images.build import NotBuiltError
 from toolkit.images.variants import Variant, extras, variant, with_extra
 from toolkit.images.verify import verified
 from toolkit.model import RunRecord
-from toolkit.own import layer
 from toolkit.workloads import data
 from toolkit.workloads.again import difference
-from toolkit.workloads.image import check_there, chosen
+from toolkit.workloads.image import check_there, chosen, placed
 from toolkit.workloads.outcome import METRICS, PHASES, Event
 from toolkit.workloads.packaged import Workload
 from toolkit.workloads.plan import Options, Place, chosen_gpus, gpu_indices
@@ -46,52 +45,39 @@ def start(
     """
     facts = doctor.this_machine()
     check_there(options.gpus, options.device, facts)
-    engine, notes = connect(choice)
+    notes: list[str] = []
+
+    def note(text: str | None) -> None:
+        if text:
+            notes.append(text)
+            on_event({"event": "note", "text": text})
+
+    engine, why_local = connect(choice)
+    for text in why_local:
+        note(text)
     nvml = facts.maybe(driver.nvml)
     if nvml and nvml.error and not nvml.library_missing:
-        notes = (*notes, f"the GPU driver does not answer ({nvml.error}); kit doctor tells why")
-    for note in notes:
-        on_event({"event": "note", "text": note})
+        note(f"the GPU driver does not answer ({nvml.error}); kit doctor tells why")
     if engine is None:
         data.readable_locally(options.data)
         each = with_backend(variant("gpu" if chosen_gpus(options.gpus, gpu_indices(facts)) else "cpu"), options.backend)
         on_progress(f"local engine: the packages of {' and '.join(f'locks/{lock.name}' for lock in each.locks)}")
-        python = local.environment(each.locks, on_progress)
-        if again and (other := difference(again, None)):
-            notes = (*notes, other)
-            on_event({"event": "note", "text": other})
-        return run(
-            work, options, _folder(work, out, again if resume else None), facts, Place(python=python), on_event, notes
-        )
-    each, _, on_cpu = chosen(options.gpus, options.device, facts)
-    each = with_backend(each, options.backend)
-    if on_cpu:
-        options = replace(options, gpus="none")
-        notes = (*notes, on_cpu)
-        on_event({"event": "note", "text": on_cpu})
-    layered = None
-    try:
-        build.ready(engine, each, facts, on_progress)
-        if data.needs_reader(options.data):
-            layered = layer.image(engine, each, data.PARQUET_READER, on_progress)
-    except build.NotBuiltError as error:
-        return _not_built(work, error)
-    said = (
-        _unproven(each, engine.image(each.tag)),
-        difference(again, engine.image(layered or each.tag)) if again else None,
-    )
-    for note in filter(None, said):
-        notes = (*notes, note)
-        on_event({"event": "note", "text": note})
-    return run(
-        work,
-        options,
-        _folder(work, out, again if resume else None),
-        facts,
-        Place(engine, each, layer=layered),
-        on_event,
-        notes,
-    )
+        place = Place(python=local.environment(each.locks, on_progress))
+        note(difference(again, None) if again else None)
+    else:
+        each, _, on_cpu = chosen(options.gpus, options.device, facts)
+        each = with_backend(each, options.backend)
+        note(on_cpu)
+        if on_cpu:
+            options = replace(options, gpus="none")
+        try:
+            place = placed(engine, each, options.data, facts, on_progress)
+        except NotBuiltError as error:
+            return _not_built(work, error)
+        note(_unproven(each, engine.image(each.tag)))
+        note(difference(again, engine.image(place.tag or each.tag)) if again else None)
+    folder = records.reopen(again) if again and resume else records.new_run(work.name, out)
+    return run(work, options, folder, facts, place, on_event, tuple(notes))
 
 
 def with_backend(each: Variant, backend: str) -> Variant:
@@ -103,10 +89,6 @@ def with_backend(each: Variant, backend: str) -> Variant:
     if extra.gpu_flavour and (each.hardware == "gpu" or not extra.packages):
         each = variant("gpu", each.tensorflow, extra.gpu_flavour)
     return with_extra(each, backend)
-
-
-def _folder(work: Workload, out: Path | None, resume: Path | None) -> records.RunFolder:
-    return records.reopen(resume) if resume else records.new_run(work.name, out)
 
 
 def _unproven(each: Variant, image: dict[str, Any] | None) -> str | None:
@@ -128,7 +110,7 @@ def connect(choice: EngineChoice) -> tuple[Docker | None, tuple[str, ...]]:
         return None, (f"no container was used: {error}",)
 
 
-def _not_built(work: Workload, error: build.NotBuiltError) -> RunRecord:
+def _not_built(work: Workload, error: NotBuiltError) -> RunRecord:
     """Return the record of a run that never started, since its image could not be built or proven."""
     nothing: dict[str, Any] = dict.fromkeys(METRICS)
     gpus: dict[str, int | None] = {"host": None, "container": None, "tensorflow": None}
